@@ -1,0 +1,338 @@
+"""What may be recorded: one frozen dataclass per kind of record and per thing inside one.
+
+A record is the unit of sealing: it becomes one named graph (`provgraph.convert.prov`) and one entry
+of the ledger. Nothing here touches disk, clock or network. An unknown is a value of its own:
+`Missing(field, reason)`; a record without it claims that nothing was missing.
+
+Units: times are aware UTC datetimes, durations seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from provgraph.digests import Digest
+
+Scalar = str | int | float | bool
+
+RECORD_VERSION: Final = 1
+"""Raised when the same facts would convert to other quads; stands in every record's graph."""
+
+# Inputs in these roles measure a result and are not part of it, so no derivation is claimed.
+MEASURING_ROLES: Final = frozenset({"test", "holdout", "evaluation", "golden"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A fact that should be here and is not, with the reason in words."""
+
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A person, organisation or piece of software."""
+
+    name: str
+    kind: str = "person"  # person | organization | software
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """A thing that was used or made: data, model, file. Named by its digest where there is one.
+
+    `uri` is the name that the user gave as a URI; `location` is where the bytes were seen. With
+    neither digest nor uri the thing exists only inside its record, and `missing` says why.
+    """
+
+    kind: str = "file"  # dataset | model | file | feature-set
+    digest: Digest | None = None
+    uri: str | None = None
+    name: str | None = None
+    version: str | None = None
+    description: str | None = None
+    location: str | None = None
+    media_type: str | None = None
+    size_bytes: int | None = None
+    file_count: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    source: str | None = None
+    licence: str | None = None
+    collected: str | None = None
+    collector: str | None = None
+    consent: str | None = None
+    vendor: str | None = None
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """An activity used an entity, in a role, at a time."""
+
+    entity: Entity
+    role: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """An activity made an entity. `derived_from` None means: from the activity's inputs."""
+
+    entity: Entity
+    role: str | None = None
+    at: datetime | None = None
+    derived_from: tuple[Entity, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Rows left out on purpose, with the reason."""
+
+    condition: str
+    reason: str | None = None
+    rows_removed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Free text by a person or the pipeline."""
+
+    text: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A metric over steps: its summary, and the digest of the attachment with all points."""
+
+    name: str
+    first: float
+    last: float
+    minimum: float
+    maximum: float
+    count: int
+    attachment: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One measured quality of a model on data, with what is needed to judge it."""
+
+    model: Entity | None
+    data: Entity | None
+    metric: str
+    value: float
+    interval: tuple[float, float] | None = None
+    interval_level: float | None = None
+    interval_method: str | None = None
+    n: int | None = None
+    slice: str | None = None
+    threshold: str | None = None  # "<comparison> <number>", such as ">= 0.9"
+    threshold_met: bool | None = None
+    implementation: str | None = None
+    test: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A preparation or feature step inside a run, or inside another step."""
+
+    number: int  # unique in its run, from 1, in order of start
+    parent: int | None  # number of the step around it
+    name: str
+    parameters: dict[str, Scalar] = field(default_factory=dict)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_s: float | None = None
+    status: str = "completed"
+    reason: str | None = None
+    used: tuple[Usage, ...] = ()
+    generated: tuple[Generation, ...] = ()
+    rows_in: int | None = None
+    rows_out: int | None = None
+    filters: tuple[Filter, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """An installed distribution. `origin` is `index`, `editable`, `vcs`, `file` or `patched`."""
+
+    name: str
+    version: str
+    origin: str = "index"
+    origin_url: str | None = None  # VCS URL with commit, or local path; credentials removed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """A GPU or other accelerator."""
+
+    name: str
+    memory_bytes: int | None = None
+    uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What stays the same from run to run on one machine: named by the digest of its content."""
+
+    python: str
+    implementation: str
+    operating_system: str
+    kernel: str
+    architecture: str
+    cpu: str | None = None
+    cpu_count: int | None = None
+    memory_bytes: int | None = None
+    accelerators: tuple[Accelerator, ...] = ()
+    driver_version: str | None = None
+    cuda_version: str | None = None
+    container_image: str | None = None
+    packages: tuple[Package, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCode:
+    """The state of a git work tree: named by commit, diff and untracked list together."""
+
+    repository: str | None = None  # remote URL, credentials removed
+    commit: str | None = None
+    branch: str | None = None
+    is_dirty: bool | None = None
+    diff_digest: Digest | None = None
+    untracked_digest: Digest | None = None  # folder-v1 style over the untracked, unignored files
+    untracked_count: int | None = None
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """How this process was started, and where: what differs from run to run."""
+
+    command: tuple[str, ...] = ()  # argv, secrets redacted
+    entry_script: str | None = None
+    entry_script_digest: Digest | None = None
+    working_folder: str | None = None
+    host: str | None = None
+    user: str | None = None
+    process: int | None = None
+    variables: dict[str, str] = field(default_factory=dict)  # allow-listed, redacted
+    seeds: dict[str, str] = field(default_factory=dict)  # generator -> seed or state digest
+    ci_system: str | None = None
+    ci_job: str | None = None  # URL or id
+    ci_actor: str | None = None
+    cluster: dict[str, str] = field(default_factory=dict)  # scheduler facts by name
+    rank: int | None = None
+    world_size: int | None = None
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run: what one process did between entering and leaving the `with` block."""
+
+    id: str
+    name: str
+    project: str | None = None
+    experiment: str | None = None
+    owner: Agent | None = None
+    plan: str | None = None
+    status: str  # completed | failed | abandoned
+    reason: str | None = None
+    started_at: datetime
+    ended_at: datetime | None = None
+    duration_s: float | None = None
+    exit_code: int | None = None
+    parent: str | None = None  # run id
+    resumes: str | None = None  # record id of the segment before
+    rank: int | None = None
+    world_size: int | None = None
+    invocation: Invocation = field(default_factory=Invocation)
+    environment: Environment | None = None
+    source_code: SourceCode | None = None
+    parameters: dict[str, Scalar] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    series: tuple[Series, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    used: tuple[Usage, ...] = ()
+    generated: tuple[Generation, ...] = ()
+    steps: tuple[Step, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    notes: tuple[Note, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A model put somewhere to work."""
+
+    id: str
+    model: Entity
+    stage: str
+    target: str | None = None
+    by: Agent | None = None
+    at: datetime
+    on_approval: str | None = None  # IRI of the approval it rests on
+    replaces: str | None = None  # IRI of the deployment that ends with this one
+    notes: tuple[Note, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What monitoring saw of a deployed model in a window of time."""
+
+    id: str
+    model: Entity
+    deployment: str | None = None  # IRI
+    metric: str
+    value: float
+    n: int | None = None
+    interval: tuple[float, float] | None = None
+    threshold: str | None = None
+    threshold_met: bool | None = None
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    data: Entity | None = None
+    by: Agent | None = None
+    at: datetime
+    notes: tuple[Note, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person takes responsibility for a model, with a stated meaning."""
+
+    id: str
+    model: Entity
+    by: Agent
+    meaning: str
+    stage: str | None = None
+    at: datetime
+    notes: tuple[Note, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraction:
+    """A statement that an earlier thing or record is not to be relied on; it stays in the ledger."""
+
+    id: str
+    target: str  # IRI of the entity, activity or record retracted
+    reason: str
+    by: Agent | None = None
+    at: datetime
+    missing: tuple[Missing, ...] = ()
+
+
+Record = Run | Deployment | Observation | Approval | Retraction

@@ -1,0 +1,298 @@
+"""The terms in use: PROV-O, provgraph's own, and the few taken from DCAT, Dublin Core and SPDX.
+
+`ontology/provgraph.ttl` defines every `PG` term beneath PROV-O; a test holds the two equal. IRIs
+of things are minted here too, below one fixed base, so that none changes when a ledger moves to a
+server or two ledgers are read together. What is content is named by its digest; what is named by
+people (models, persons, projects) carries the ledger's namespace, so that two teams' `churn` stay
+two things.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from provgraph import terms
+from provgraph.digests import Digest
+from provgraph.terms import Term, segment
+
+ONTOLOGY_VERSION: Final = "1.0"
+
+BASE: Final = "https://w3id.org/provgraph/"
+PG: Final = f"{BASE}ns#"
+ID: Final = f"{BASE}id/"
+ROLE: Final = f"{BASE}role/"
+PARAM: Final = f"{BASE}param/"
+METRIC: Final = f"{BASE}metric/"
+TAG: Final = f"{BASE}tag/"
+CONTEXT: Final = f"{BASE}context/v1"
+
+PROV: Final = "http://www.w3.org/ns/prov#"
+DCTERMS: Final = "http://purl.org/dc/terms/"
+DCAT: Final = "http://www.w3.org/ns/dcat#"
+RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+RDFS: Final = "http://www.w3.org/2000/01/rdf-schema#"
+XSD: Final = terms.XSD
+
+# Prefixes that queries, Turtle and the terminal use; one table, so that they cannot drift.
+PREFIXES: Final = {
+    "pg": PG,
+    "prov": PROV,
+    "dcterms": DCTERMS,
+    "dcat": DCAT,
+    "rdf": RDF,
+    "rdfs": RDFS,
+    "xsd": XSD,
+    "param": PARAM,
+    "metric": METRIC,
+    "tag": TAG,
+    "role": ROLE,
+}
+
+# ---- classes of our own ------------------------------------------------------------------------
+CLASSES: Final = (
+    # records: one named graph each, a prov:Bundle
+    "Record",
+    "RunRecord",
+    "EnvironmentRecord",
+    "SourceRecord",
+    "DeploymentRecord",
+    "ObservationRecord",
+    "ApprovalRecord",
+    "RetractionRecord",
+    # activities
+    "Run",
+    "Step",
+    "Deployment",
+    "Approval",
+    "Retraction",
+    # entities
+    "Dataset",
+    "Model",
+    "File",
+    "FeatureSet",
+    "Environment",
+    "SourceCode",
+    "Package",
+    "Accelerator",
+    "ParameterSet",
+    "MetricSet",
+    "MetricSeries",
+    "Evaluation",
+    "Observation",
+    "Filter",
+    "Note",
+    "Missing",
+    "Version",
+    "Named",
+)
+
+# ---- properties of our own -----------------------------------------------------------------------
+PROPERTIES: Final = (
+    # record
+    "recordVersion",
+    "ontologyVersion",
+    "softwareVersion",
+    # any thing
+    "digest",
+    "digestAlgorithm",
+    "sizeBytes",
+    "fileCount",
+    "rowCount",
+    "columnCount",
+    "version",
+    "vendor",
+    "missing",
+    "field",
+    "reason",
+    "note",
+    "text",
+    "attachment",
+    # data
+    "collected",
+    "collector",
+    "consent",
+    # run
+    "project",
+    "experiment",
+    "status",
+    "durationSeconds",
+    "exitCode",
+    "rank",
+    "worldSize",
+    "parentRun",
+    "resumes",
+    "command",
+    "entryScript",
+    "entryScriptDigest",
+    "workingFolder",
+    "host",
+    "user",
+    "process",
+    "parameters",
+    "metrics",
+    "series",
+    "environment",
+    "sourceCode",
+    "plan",
+    "seed",
+    "variable",
+    "ciSystem",
+    "ciJob",
+    "ciActor",
+    "cluster",
+    # steps
+    "step",
+    "partOfRun",
+    "position",
+    "rowsIn",
+    "rowsOut",
+    "filter",
+    "condition",
+    "rowsRemoved",
+    # metric series
+    "metricName",
+    "first",
+    "last",
+    "minimum",
+    "maximum",
+    "count",
+    # evaluation and observation
+    "model",
+    "data",
+    "value",
+    "intervalLow",
+    "intervalHigh",
+    "intervalLevel",
+    "intervalMethod",
+    "sampleSize",
+    "slice",
+    "threshold",
+    "thresholdMet",
+    "implementation",
+    "test",
+    "windowStart",
+    "windowEnd",
+    "deployment",
+    # deployment, approval, retraction
+    "stage",
+    "target",
+    "replaces",
+    "meaning",
+    "onApproval",
+    "retracts",
+    # source code
+    "repository",
+    "commit",
+    "branch",
+    "isDirty",
+    "diffDigest",
+    "untrackedDigest",
+    "untrackedCount",
+    # environment
+    "python",
+    "implementationName",
+    "operatingSystem",
+    "kernel",
+    "architecture",
+    "cpu",
+    "cpuCount",
+    "memoryBytes",
+    "accelerator",
+    "driverVersion",
+    "cudaVersion",
+    "containerImage",
+    "package",
+    "packageUrl",
+    "origin",
+    "originUrl",
+)
+
+
+def _own(name: str) -> Term:
+    return terms.iri(PG + name)
+
+
+C: Final = {name: _own(name) for name in CLASSES}
+P: Final = {name: _own(name) for name in PROPERTIES}
+
+# ---- terms of others ----------------------------------------------------------------------------
+A: Final = terms.iri(f"{RDF}type")
+LABEL: Final = terms.iri(f"{RDFS}label")
+
+PROV_TERMS: Final = (
+    "Activity",
+    "Agent",
+    "Association",
+    "Bundle",
+    "Delegation",
+    "Entity",
+    "Generation",
+    "Organization",
+    "Person",
+    "Plan",
+    "SoftwareAgent",
+    "Usage",
+    "actedOnBehalfOf",
+    "activity",
+    "agent",
+    "atLocation",
+    "atTime",
+    "endedAtTime",
+    "entity",
+    "generatedAtTime",
+    "hadPlan",
+    "hadRole",
+    "qualifiedAssociation",
+    "qualifiedGeneration",
+    "qualifiedUsage",
+    "specializationOf",
+    "startedAtTime",
+    "used",
+    "wasAssociatedWith",
+    "wasAttributedTo",
+    "wasDerivedFrom",
+    "wasGeneratedBy",
+    "wasInformedBy",
+    "wasInvalidatedBy",
+    "wasRevisionOf",
+)
+PROV_T: Final = {name: terms.iri(PROV + name) for name in PROV_TERMS}
+TITLE: Final = terms.iri(f"{DCTERMS}title")
+DESCRIPTION: Final = terms.iri(f"{DCTERMS}description")
+LICENSE: Final = terms.iri(f"{DCTERMS}license")
+RIGHTS: Final = terms.iri(f"{DCTERMS}rights")
+SOURCE: Final = terms.iri(f"{DCTERMS}source")
+PUBLISHER: Final = terms.iri(f"{DCTERMS}publisher")
+IS_PART_OF: Final = terms.iri(f"{DCTERMS}isPartOf")
+MEDIA_TYPE: Final = terms.iri(f"{DCAT}mediaType")
+
+
+# ---- minting -------------------------------------------------------------------------------------
+def content_iri(digest: Digest) -> str:
+    """Name bytes by their digest: `…/id/content/sha256/<hex>`."""
+    return f"{ID}content/{digest.algorithm}/{digest.value}"
+
+
+def record_iri(record_id: str) -> str:
+    """Name a record's graph: `…/id/record/<id>`."""
+    return f"{ID}record/{segment(record_id)}"
+
+
+def run_iri(run_id: str) -> str:
+    """Name a run: `…/id/run/<uuid>`."""
+    return f"{ID}run/{segment(run_id)}"
+
+
+def activity_iri(kind: str, activity_id: str) -> str:
+    """Name a deployment, approval, observation or retraction: `…/id/<kind>/<uuid>`."""
+    return f"{ID}{kind}/{segment(activity_id)}"
+
+
+def named_iri(kind: str, namespace: str, *names: str) -> str:
+    """Name what people name: `…/id/model/<namespace>/churn/3`, `…/id/person/<namespace>/ada`."""
+    return f"{ID}{kind}/{segment(namespace)}/{'/'.join(map(segment, names))}"
+
+
+def role_iri(role: str) -> str:
+    """Name the role that an entity plays in an activity: `…/role/train`."""
+    return f"{ROLE}{segment(role)}"
