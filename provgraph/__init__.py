@@ -1,0 +1,52 @@
+"""provgraph: a verifiable lineage store for machine learning, on W3C PROV.
+
+    import provgraph
+
+    with provgraph.run("train", project="churn", owner="ada@example.org") as run:
+        data = run.use("customers.csv", role="train", licence="CC-BY-4.0")
+        run.log_params(depth=6)
+        model = run.generate("model.joblib", role="model", name="churn", version="3")
+        run.evaluate(model, data, metric="roc_auc", value=0.91, n=1000)
+
+Importing this is light: nothing but the standard library is loaded before a run is sealed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "approve",
+    "current_run",
+    "deploy",
+    "observe",
+    "retract",
+    "run",
+]
+
+if TYPE_CHECKING:
+    from provgraph.capture.run import current_run
+    from provgraph.service.api import approve, deploy, observe, retract, run
+
+_WHERE = {
+    "run": "provgraph.service.api",
+    "deploy": "provgraph.service.api",
+    "observe": "provgraph.service.api",
+    "approve": "provgraph.service.api",
+    "retract": "provgraph.service.api",
+    "current_run": "provgraph.capture.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public functions when they are first asked for (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'provgraph' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value

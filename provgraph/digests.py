@@ -1,8 +1,8 @@
-"""Digests of bytes, files and folders, computed as streams.
+r"""Digests of bytes, files and folders, computed as streams.
 
 A `Digest` names an algorithm and a value; content IRIs are minted from it. `sha256` is over the
 bytes of a file. `folder-v1` is the SHA-256 over one line per regular file below a folder,
-`<sha256 hex>  <relative path with />\\n`, sorted by path bytes: what `sha256sum` prints, so a
+`<sha256 hex>  <relative path with />\n`, sorted by path bytes: what `sha256sum` prints, so a
 person can check it with coreutils. Tables and arrays in memory have algorithms of their own, see
 `provgraph.capture.data`.
 """

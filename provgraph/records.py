@@ -253,7 +253,7 @@ class Run:
     duration_s: float | None = None
     exit_code: int | None = None
     parent: str | None = None  # run id
-    resumes: str | None = None  # record id of the segment before
+    resumes: str | None = None  # id of the run that this one goes on from
     rank: int | None = None
     world_size: int | None = None
     invocation: Invocation = field(default_factory=Invocation)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NewType
@@ -27,6 +27,9 @@ Term = NewType("Term", str)
 """One RDF term in canonical N-Quads text."""
 
 XSD: Final = "http://www.w3.org/2001/XMLSchema#"
+XSD_STRING: Final = f"{XSD}string"
+RDF_LANG_STRING: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#langString"
+_DIR_LANG: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#dirLangString"
 
 # The size limit of one graph. A record is small by design (facts.md: a leaf holds hashes); above
 # this a graph is a data dump, which belongs in an attachment.
@@ -49,7 +52,27 @@ _ESCAPES: Final = {i: f"\\u{i:04X}" for i in (*range(0x20), 0x7F)} | {
     0x5C: "\\\\",
 }
 _NEEDS_ESCAPE = re.compile(r'[\x00-\x1f\x7f"\\]')
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Lone surrogates have no UTF-8. U+FFFE and U+FFFF do, but N-Quads implementations disagree on
+# whether their canonical form is an escape (Oxigraph) or the character (npm rdf-canonize).
+_UNWRITABLE = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
+
+# One statement in canonical form. Possessive quantifiers: no input makes it backtrack.
+_IRI_TERM: Final = (
+    r"<[A-Za-z][A-Za-z0-9+.\-]*+:"
+    r"[A-Za-z0-9\-._~:/?#@!$&'()*+,;=]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~:/?#@!$&'()*+,;=]*+)*+>"
+)
+_PLAIN_TEXT: Final = r'[^"\\\x00-\x1f\x7f\ufffe\uffff]*+'
+_LITERAL_TERM: Final = (
+    rf'"{_PLAIN_TEXT}(?:\\(?:[btnfr"\\]|u00(?:0[0-7BEF]|1[0-9A-F]|7F)){_PLAIN_TEXT})*+"'
+    # xsd:string is written without its datatype, a language tag without rdf:langString.
+    rf"(?:\^\^(?!<{re.escape(XSD)}string>|<{re.escape(RDF_LANG_STRING)}>|<{re.escape(_DIR_LANG)}>)"
+    rf"{_IRI_TERM}|@[a-z]{{1,8}}(?:-[a-z0-9]{{1,8}})*+)?"
+)
+_STATEMENT = re.compile(
+    rf"^({_IRI_TERM}) ({_IRI_TERM}) ({_IRI_TERM}|{_LITERAL_TERM}) ({_IRI_TERM}) \.$", re.MULTILINE
+)
+_UNESCAPE = re.compile(r"\\(?:u00(..)|(.))")
+_ECHARS: Final = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
 
 _INTEGER: Final = f"^^<{XSD}integer>"
 _DECIMAL: Final = f"^^<{XSD}decimal>"
@@ -126,7 +149,7 @@ def double(value: float) -> Term:
     return Term(f'"{text}"{_DOUBLE}')
 
 
-def boolean(value: bool) -> Term:  # noqa: FBT001 - the value is the subject here, not a switch
+def boolean(value: bool, /) -> Term:  # noqa: FBT001 - the value is the subject, not a switch
     """Return an xsd:boolean literal."""
     return Term(f'"{"true" if value else "false"}"{_BOOLEAN}')
 
@@ -158,7 +181,7 @@ def typed(lexical: str, datatype: str) -> Term:
     return Term(f"{string(lexical)}^^{iri(datatype)}")
 
 
-def scalar(value: str | bool | int | float | Decimal | datetime) -> Term:
+def scalar(value: str | float | Decimal | datetime) -> Term:
     """Return the literal that a Python value of a plain type maps to."""
     if isinstance(value, str):
         return string(value)
@@ -213,6 +236,67 @@ class Graph:
         return data
 
 
+def parse_lines(canonical: bytes) -> Iterator[tuple[Term, Term, Term, Term]]:
+    """Read canonical N-Quads back into (subject, predicate, object, graph), in their order.
+
+    Strict: every line in the one canonical spelling, in a named graph, sorted, none twice, LF after
+    each, UTF-8. Whether a literal's lexical form is the one that the index keeps is not judged.
+
+    Raises:
+        FormatError: anything else, with the line; blank nodes and triple terms among it. Nothing
+            is yielded before all is checked.
+    """
+    if len(canonical) > MAX_GRAPH_BYTES:
+        raise FormatError(
+            f"expected a graph of at most {MAX_GRAPH_BYTES} bytes, found {len(canonical)}"
+        )
+    try:
+        text = canonical.decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"expected N-Quads in UTF-8: {error}") from None
+    lines = text.split("\n")
+    if lines.pop():
+        raise FormatError(f"expected LF after the last statement, found {text[-120:]!r}")
+    statements = _STATEMENT.findall(text)
+    if len(statements) != len(lines):
+        number, line = next(
+            (number, line)
+            for number, line in enumerate(lines, start=1)
+            if not _STATEMENT.fullmatch(line)
+        )
+        raise FormatError(
+            "expected canonical N-Quads statements (absolute IRIs, no blank nodes, canonical"
+            f" escapes, a graph name); line {number} is {line[:200]!r}"
+        )
+    if lines != sorted(set(lines)):
+        raise FormatError("expected sorted N-Quads lines without duplicates, found another order")
+    return iter(statements)
+
+
+def is_literal(term: Term) -> bool:
+    """Whether a term is a literal; everything else here is an IRI."""
+    return term.startswith('"')
+
+
+def literal_parts(term: Term) -> tuple[str, str, str]:
+    """Split a literal into its lexical form, datatype IRI and language tag ("" for none).
+
+    Raises:
+        FormatError: the term is an IRI.
+    """
+    end = term.rfind('"')
+    if end < 1 or term[0] != '"':
+        raise FormatError(f"expected a literal, found {term[:200]}")
+    lexical, rest = term[1:end], term[end + 1 :]
+    if "\\" in lexical:
+        lexical = _UNESCAPE.sub(_unescape, lexical)
+    if not rest:
+        return lexical, XSD_STRING, ""
+    if rest[0] == "@":
+        return lexical, RDF_LANG_STRING, rest[1:]
+    return lexical, rest[3:-1], ""
+
+
 def require_one_order(lines: Iterable[str]) -> None:
     """Refuse sorted lines whose order differs between code points and UTF-16 units.
 
@@ -233,6 +317,10 @@ def require_one_order(lines: Iterable[str]) -> None:
         previous, previous_key = line, key
 
 
+def _unescape(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16)) if match[1] else _ECHARS[match[2]]
+
+
 def _plain(value: Decimal) -> str:
     """Write a finite decimal without exponent, without trailing zeros after the point."""
     text = format(value, "f")
@@ -242,5 +330,5 @@ def _plain(value: Decimal) -> str:
 
 
 def _clean(text: str) -> str:
-    """Replace lone surrogates (undecodable file names), which no UTF-8 text can hold."""
-    return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Replace what no canonical text can hold, such as lone surrogates of undecodable file names."""
+    return text if text.isascii() else _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text)

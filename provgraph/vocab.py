@@ -28,6 +28,7 @@ CONTEXT: Final = f"{BASE}context/v1"
 
 PROV: Final = "http://www.w3.org/ns/prov#"
 DCTERMS: Final = "http://purl.org/dc/terms/"
+DC: Final = "http://purl.org/dc/elements/1.1/"
 DCAT: Final = "http://www.w3.org/ns/dcat#"
 RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDFS: Final = "http://www.w3.org/2000/01/rdf-schema#"
@@ -37,6 +38,7 @@ XSD: Final = terms.XSD
 PREFIXES: Final = {
     "pg": PG,
     "prov": PROV,
+    "dc": DC,
     "dcterms": DCTERMS,
     "dcat": DCAT,
     "rdf": RDF,
@@ -94,7 +96,6 @@ PROPERTIES: Final = (
     "softwareVersion",
     # any thing
     "digest",
-    "digestAlgorithm",
     "sizeBytes",
     "fileCount",
     "rowCount",
@@ -257,14 +258,15 @@ PROV_TERMS: Final = (
     "wasRevisionOf",
 )
 PROV_T: Final = {name: terms.iri(PROV + name) for name in PROV_TERMS}
-TITLE: Final = terms.iri(f"{DCTERMS}title")
 DESCRIPTION: Final = terms.iri(f"{DCTERMS}description")
 LICENSE: Final = terms.iri(f"{DCTERMS}license")
-RIGHTS: Final = terms.iri(f"{DCTERMS}rights")
 SOURCE: Final = terms.iri(f"{DCTERMS}source")
+# The Dublin Core terms take resources; where only text is known, the older elements take it.
+RIGHTS_TEXT: Final = terms.iri(f"{DC}rights")
+SOURCE_TEXT: Final = terms.iri(f"{DC}source")
 PUBLISHER: Final = terms.iri(f"{DCTERMS}publisher")
-IS_PART_OF: Final = terms.iri(f"{DCTERMS}isPartOf")
 MEDIA_TYPE: Final = terms.iri(f"{DCAT}mediaType")
+MEDIA_TYPES: Final = "https://www.iana.org/assignments/media-types/"
 
 
 # ---- minting -------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Records to PROV-O, and one file per foreign format in or out."""

@@ -1,0 +1,1 @@
+"""The graph as an index of the ledger: disposable, rebuildable, never ahead of it."""

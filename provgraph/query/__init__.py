@@ -1,0 +1,1 @@
+"""Asking: the catalogue of canned queries, names to IRIs, lineage walks, answers as text."""

@@ -1,0 +1,236 @@
+"""Secrets out of text before it reaches the disk: values by their name, tokens by their form.
+
+A secret is known by one of two things: by its form (the issuers' token prefixes, private key
+blocks, JSON Web Tokens of RFC 7519, credentials in URLs of RFC 3986 section 3.2.1, Authorization
+headers of RFC 9110 section 11.6.2), or by the name of the parameter, variable or option that holds
+it. Machine learning has tokens of its own (`max_tokens`, `pad_token_id`), which stay readable.
+
+What it does not do: find a password in prose, or tell random bytes from a digest. So what is not
+needed is not captured in the first place (`provgraph.capture.invocation` has an allow-list). Where
+it must choose, it takes away too much rather than too little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+REDACTED: Final = "[redacted]"
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# ---- names -----------------------------------------------------------------------------------------
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+
+# Anywhere in a name, also run together (`apikey`, `awsSecretAccessKey`); separators are taken out.
+_ALWAYS = re.compile(
+    r"passw(?:or)?d|passphrase|passcode|credential|apikey|accesskey|privatekey|secretkey|accountkey"
+    r"|signingkey|encryptionkey|sharedaccess|authtoken|accesstoken(?!i)|refreshtoken|apitoken"
+    r"|sessiontoken|securitytoken|clientsecret|authorization|sessionid|connectionstring"
+    r"|amzsignature|googsignature"
+)
+_SECRET_WORDS: Final = frozenset({"secret", "secrets", "creds", "pwd", "jwt", "bearer", "sig"})
+_SECRET_LAST: Final = frozenset({"auth", "cookie", "cookies"})
+# `_key` is a secret after these; a primary, partition or sort key is not.
+_KEY_OF: Final = _words(
+    "admin aes app auth cipher decryption deploy fernet gpg hmac license licence master pgp rsa"
+    " service session ssh storage subscription webhook"
+)
+_PASS_OF: Final = _words(
+    "admin db email ftp http imap ldap login mail mongo mysql my pg postgres proxy rabbitmq redis"
+    " root smtp user"
+)
+# A name that ends so speaks about a secret and does not hold one.
+_ABOUT: Final = _words(
+    "age count counts dir enabled env expiration expires expiry field file folder len length limit"
+    " max method min name names path policy provider rotation size source ttl type types url uri"
+    " var version"
+)
+# Before `token`: words of a vocabulary or a model, not of an account.
+_VOCABULARY: Final = _words(
+    "additional audio begin blank bos class cls decoder each encoder end eod eos eot extra fim"
+    " first image input last mask max min n new next num output pad patch per prompt query register"
+    " sentence sep single source special start stop target text unk video vocab word"
+)
+_TOKENS_OF: Final = _words("access api auth bearer oauth refresh session")
+_AFTER_TOKEN: Final = _words(
+    "default dev main new old prod production read ro rw secret staging test value write"
+)
+# The shell's working folders, not passwords.
+_WORKING_FOLDERS: Final = frozenset({"PWD", "OLDPWD"})
+
+# Values that hide nothing: a switch, a missing value, a type in a signature, what was redacted.
+_HARMLESS: Final = _words(
+    "0 1 true false none null nil yes no on off str string int bool bytes *** [redacted]"
+)
+
+# ---- texts -------------------------------------------------------------------------------------------
+# Cheap signs that a rule may fit, looked for first: most texts are clean, and stay so in 3 µs.
+# Every token has 20 such characters in a row; ordinary words and short paths have not.
+_LONG_WORD = re.compile(r"\b[\w\-]{20}", re.ASCII)
+_NAME_MARKS: Final = (
+    "pass", "pwd", "secret", "token", "key", "cred", "auth", "session", "cookie", "sig", "jwt",
+    "bearer", "sharedaccess", "connection",
+)  # fmt: skip
+
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
+)
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"  # AWS
+    r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}"
+    r"|gl(?:pat|dt|rt|cbt|ptt|ft|oas|agent|soat)-[A-Za-z0-9_\-.]{20,}"  # GitLab
+    r"|xox[a-z]-[A-Za-z0-9\-]{16,}|xapp-[A-Za-z0-9\-]{16,}"  # Slack
+    # OpenAI, Anthropic and others; a digit, so that a name made of words stays.
+    r"|sk-(?=[A-Za-z_\-]*[0-9])[A-Za-z0-9_\-]{20,}"
+    r"|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"  # Stripe
+    r"|hf_[A-Za-z0-9]{30,}"
+    r"|AIza[A-Za-z0-9_\-]{35}|ya29\.[A-Za-z0-9_\-]{20,}|GOCSPX-[A-Za-z0-9_\-]{20,}"  # Google
+    r"|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_\-]{40,}"
+    r"|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"  # JSON Web Token
+    r"|dapi[a-f0-9]{32}|dop_v1_[a-f0-9]{64}|hvs\.[A-Za-z0-9_\-]{20,}"
+    r"|SG\.[A-Za-z0-9_\-]{20,}\.[A-Za-z0-9_\-]{16,}"
+    r"|r8_[A-Za-z0-9]{30,}|xai-[A-Za-z0-9]{40,}|pplx-[A-Za-z0-9]{40,}"
+    r")"
+)
+_SLACK_HOOK = re.compile(r"(hooks\.slack\.com/[a-z]+/)[A-Za-z0-9/_\-]+")
+
+# user:password@host. The password may hold @ and, unless it looks like a port, a slash.
+_USERINFO = re.compile(r"(://[^\s/:@\"'<>]*:)(?:[^\s/\"'<>]+@|(?!\d{1,5}(?:[/?#]|$))[^\s@\"'<>]+@)")
+# A token in the user's place; a plain user name is shorter, or has no digit.
+_USER_TOKEN = re.compile(r"(://)(?=[A-Za-z_\-]*[0-9])[A-Za-z0-9_\-]{20,}(?=@)")
+
+# Up to the end of the line or of the string it stands in.
+_HEADER = re.compile(
+    r"((?<![\w\-])(?:(?:proxy-)?authorization|(?:set-)?cookie)\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)"
+    r"[^\s\"'\\][^\r\n\"'\\]*",
+    re.IGNORECASE,
+)
+# In prose a plain word follows; a credential has a digit, padding, or capitals inside.
+_SCHEME = re.compile(
+    r"\b((?i:bearer|basic)[ \t]+)(?=[^\s\"']*(?:[0-9=]|[a-z][A-Z]))[A-Za-z0-9+/_.~\-]{8,}=*"
+)
+_CURL_USER = re.compile(r"((?:^|\s)(?:-u|--user)[ =][^\s:]+:)(?!\d+(?:\s|$))\S+")
+
+# name=value, "name": "value", name: value, --name value. The value ends at a space, at a quote, or
+# where the next name of a query string or connection string begins.
+_ASSIGNMENT = re.compile(
+    r"(?<![\w.\-])(?P<name>-{0,2}[A-Za-z_][\w.\-]*+)"
+    r"(?P<sep>\\?[\"']?[ \t]*(?:=>|:=|=(?!=)|:(?![:/]))[ \t]*|(?<=[\w])[ \t]+(?![\-=:]))"
+    r"(?P<value>\\\"[^\"]*\\\"|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
+    r"|(?:(?![&;,][\w.\-%]+=|[,;)\]}]*(?:\s|$))[^\s\"'])+)"
+)
+
+
+@lru_cache(maxsize=4096)
+def is_secret_name(name: str) -> bool:
+    """Tell whether what carries this name is a secret: `DB_PASSWORD`, `--api-key`, `authToken`.
+
+    Names about secrets (`password_file`, `token_count`) and of a vocabulary (`pad_token`) are not.
+    """
+    if name in _WORKING_FOLDERS:
+        return False
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or (words[-1] in _ABOUT and len(words) > 1):
+        return False
+    if _ALWAYS.search("".join(words)) or not _SECRET_WORDS.isdisjoint(words):
+        return True
+    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    if last in _SECRET_LAST:
+        return True
+    if last in {"key", "keys"}:
+        return before in _KEY_OF
+    if last == "pass":
+        return before in _PASS_OF
+    if last == "tokens":
+        return before in _TOKENS_OF
+    if "token" not in words:
+        return False
+    position = words.index("token")
+    if position and words[position - 1] in _VOCABULARY:
+        return False
+    return all(word.isdigit() or word in _AFTER_TOKEN for word in words[position + 1 :])
+
+
+def redact(text: str) -> str:
+    """Return a text with `[redacted]` in place of each secret in it."""
+    if _LONG_WORD.search(text):
+        text = _TOKEN.sub(REDACTED, text)
+        text = _SLACK_HOOK.sub(rf"\1{REDACTED}", text)
+    if "PRIVATE KEY" in text:
+        text = _PRIVATE_KEY.sub(REDACTED, text)
+    if "://" in text and "@" in text:
+        text = _USERINFO.sub(rf"\1{REDACTED}@", text)
+        text = _USER_TOKEN.sub(rf"\1{REDACTED}", text)
+    if "earer" in text or "asic" in text:
+        text = _SCHEME.sub(rf"\1{REDACTED}", text)
+    if "-u" in text:
+        text = _CURL_USER.sub(rf"\1{REDACTED}", text)
+    if "=" in text or ":" in text or "--" in text:
+        text = _redact_named(text)
+    return text
+
+
+def redact_value(name: str, value: str) -> str:
+    """Return the value of a named parameter or variable without secrets."""
+    if is_secret_name(name):
+        return value if _is_harmless(value) else REDACTED
+    return redact(value)
+
+
+def redact_argv(argv: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line without secrets: `--password=x`, `--password x`, `API_KEY=x`, URLs."""
+    result: list[str] = []
+    holds_secret = False
+    for argument in argv:
+        option, equals, value = argument.partition("=")
+        name = option.lstrip("-+~")
+        if holds_secret and not argument.startswith("-"):
+            result.append(argument if _is_harmless(argument) else REDACTED)
+            holds_secret = False
+        elif equals and _is_name(name) and is_secret_name(name):
+            result.append(argument if _is_harmless(value) else f"{option}={REDACTED}")
+            holds_secret = False
+        else:
+            holds_secret = not equals and argument.startswith("-") and is_secret_name(name)
+            result.append(redact(argument))
+    return tuple(result)
+
+
+def _redact_named(text: str) -> str:
+    lower = text.lower()
+    if not any(map(lower.__contains__, _NAME_MARKS)):
+        return text
+    return _ASSIGNMENT.sub(_redact_assignment, _HEADER.sub(rf"\1{REDACTED}", text))
+
+
+def _redact_assignment(match: re.Match[str]) -> str:
+    name, separator, value = match.group("name", "sep", "value")
+    # Without = or : only an option takes the next word; in prose a word follows a word.
+    if separator.isspace() and not name.startswith("-"):
+        return match[0]
+    # `signature` is a secret in a signed URL; elsewhere it is that of a model or a function.
+    in_query = match.string[max(match.start() - 1, 0)] in "?&"
+    if not is_secret_name(name.lstrip("-")) and not (in_query and name.lower() == "signature"):
+        return match[0]
+    quote = next((mark for mark in ('\\"', '"', "'") if value.startswith(mark)), "")
+    inner = value[len(quote) : len(value) - len(quote)] if quote else value
+    if _is_harmless(inner):
+        return match[0]
+    return f"{name}{separator}{quote}{REDACTED}{quote}"
+
+
+def _is_name(text: str) -> bool:
+    return all(char.isalnum() or char in "_-./@:" for char in text)
+
+
+def _is_harmless(value: str) -> bool:
+    return not value or (len(value) <= 10 and value.lower() in _HARMLESS)

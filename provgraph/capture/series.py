@@ -1,0 +1,137 @@
+r"""A metric over steps: points in arrays while a run is going, one compact attachment at its end.
+
+Attachment format `series-v1`, little-endian: the line `provgraph-series-1\n`, a uint32 count, then
+one zlib stream over three columns of `count` values each: steps (int64), times (int64 milliseconds
+since 1970), values (float64). Steps and times are stored as differences to the value before.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+import zlib
+from array import array
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from provgraph.errors import FormatError
+
+MAGIC: Final = b"provgraph-series-1\n"
+MAX_POINTS: Final = 50_000_000
+_POINT_BYTES: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One logged value."""
+
+    step: int
+    at: datetime
+    value: float
+
+
+class Points:
+    """The points of one metric, 24 bytes each, in the order in which they were logged."""
+
+    __slots__ = ("_steps", "_times", "_values")
+
+    def __init__(self) -> None:
+        self._steps = array("q")
+        self._times = array("q")
+        self._values = array("d")
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def append(self, *, step: int | None, at_ms: int, value: float) -> None:
+        """Add a point; without a step it follows the one before."""
+        if step is None:
+            step = self._steps[-1] + 1 if self._steps else 0
+        self._steps.append(step)
+        self._times.append(at_ms)
+        self._values.append(value)
+
+    @property
+    def first(self) -> float:
+        """The value logged first."""
+        return self._values[0]
+
+    @property
+    def last(self) -> float:
+        """The value logged last."""
+        return self._values[-1]
+
+    def extremes(self) -> tuple[float, float]:
+        """Return (minimum, maximum) over the values that are numbers; NaN when none is."""
+        numbers = [value for value in self._values if not math.isnan(value)]
+        return (min(numbers), max(numbers)) if numbers else (math.nan, math.nan)
+
+    def encode(self) -> bytes:
+        """Return the attachment."""
+        columns = (_differences(self._steps), _differences(self._times), self._values)
+        raw = b"".join(_little_endian(column) for column in columns)
+        return MAGIC + struct.pack("<I", len(self)) + zlib.compress(raw, 6)
+
+
+def decode(data: bytes) -> list[Point]:
+    """Read an attachment back into points.
+
+    Raises:
+        FormatError: not a series, a count that does not fit, or damaged bytes.
+    """
+    if not data.startswith(MAGIC) or len(data) < len(MAGIC) + 4:
+        raise FormatError("expected a metric series (provgraph-series-1), found other bytes")
+    (count,) = struct.unpack_from("<I", data, len(MAGIC))
+    if count > MAX_POINTS:
+        raise FormatError(f"a series of {count} points is over the limit of {MAX_POINTS}")
+    size_bytes = count * _POINT_BYTES
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(data[len(MAGIC) + 4 :], size_bytes + 1)
+    except zlib.error as error:
+        raise FormatError(f"damaged metric series: {error}") from None
+    if len(raw) != size_bytes or not inflater.eof or inflater.unused_data:
+        raise FormatError(f"expected {count} points in a metric series, found other bytes")
+    third = count * 8
+    steps = _sums(array("q", _native(raw[:third])))
+    times = _sums(array("q", _native(raw[third : 2 * third])))
+    values = array("d", _native(raw[2 * third :], code="d"))
+    return [
+        Point(step, datetime.fromtimestamp(at_ms / 1000, UTC), value)
+        for step, at_ms, value in zip(steps, times, values, strict=True)
+    ]
+
+
+def _differences(values: array[int]) -> array[int]:
+    previous = 0
+    result = array("q")
+    for value in values:
+        result.append(value - previous)
+        previous = value
+    return result
+
+
+def _sums(values: array[int]) -> array[int]:
+    total = 0
+    result = array("q")
+    for value in values:
+        total += value
+        result.append(total)
+    return result
+
+
+def _little_endian(column: array[int] | array[float]) -> bytes:
+    if sys.byteorder == "big":
+        column = column[:]
+        column.byteswap()
+    return column.tobytes()
+
+
+def _native(raw: bytes, *, code: str = "q") -> bytes:
+    column = array(code)
+    column.frombytes(raw)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column.tobytes()

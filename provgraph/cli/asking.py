@@ -1,0 +1,79 @@
+"""What all asking commands share: opening the reader, progress, and what recovery found."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from provgraph.errors import NotFoundError
+from provgraph.service.asking import Progress, Reader, open_reader, problems
+from provgraph.settings import Settings, load
+
+FORMATS = ("table", "json", "csv")
+
+# Below this many graphs the index is brought up before anybody would read a progress bar.
+_QUIET_GRAPHS = 2_000
+
+
+@contextlib.contextmanager
+def reader() -> Iterator[Reader]:
+    """Open a reader, and say on stderr what was found on the way."""
+    with indexing_progress() as progress, open_reader(load(), progress=progress) as opened:
+        for sealed in opened.recovered:
+            if sealed.receipt is not None:
+                print(
+                    f"provgraph: sealed what a process left behind as {sealed.receipt.record}",
+                    file=sys.stderr,
+                )
+        for problem in problems(opened.recovered):
+            print(f"provgraph: cannot seal a journal: {problem}", file=sys.stderr)
+        yield opened
+
+
+@contextlib.contextmanager
+def indexing_progress() -> Iterator[Progress]:
+    """Show a bar on stderr while many graphs are indexed."""
+    from rich.progress import Progress as Bar
+
+    bar: Bar | None = None
+    task = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar, task
+        if total < _QUIET_GRAPHS:
+            return
+        if bar is None or task is None:
+            from provgraph.cli.output import console
+
+            bar = Bar(console=console(stderr=True), transient=True)
+            task = bar.add_task("indexing", total=total)
+            bar.start()
+        bar.update(task, completed=done)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def add_format(parser: argparse.ArgumentParser, choices: tuple[str, ...] = FORMATS) -> None:
+    """Add `--format` with its default for people."""
+    parser.add_argument(
+        "--format", choices=choices, default=choices[0], help=f"output (default: {choices[0]})"
+    )
+
+
+def require_home(settings: Settings) -> None:
+    """Refuse to go on where nothing was ever recorded.
+
+    Raises:
+        NotFoundError: there is no ledger in this home.
+    """
+    if not settings.ledger_path.exists():
+        raise NotFoundError(
+            f"nothing is recorded in {settings.home} yet; run `provgraph demo`, put"
+            " `with provgraph.run(…)` around a script, or set PROVGRAPH_HOME"
+        )

@@ -1,0 +1,186 @@
+"""`provgraph lineage`: a readable tree of where something came from, or what came of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from typing import Any, Final
+
+from rich.markup import escape
+from rich.tree import Tree
+
+from provgraph.cli.asking import add_format, reader
+from provgraph.cli.output import console, print_csv, print_json, short
+from provgraph.query.lineage import Lineage, Node, usage_roles
+from provgraph.terms import iri, string
+
+# More children than this under one node are counted, not listed, unless --all is given.
+MAX_CHILDREN: Final = 20
+MAX_LINES: Final = 400
+
+
+def add_lineage(commands: Any, text: str) -> argparse.ArgumentParser:
+    """Add `provgraph lineage`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "lineage",
+        help=text,
+        description="Show what a thing was made from (--up) or what was made from it (--down).",
+        epilog="Example: provgraph lineage churn:3 --up",
+    )
+    parser.add_argument("thing", help="name, name:version, digest, path, run id or IRI")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--up", action="store_true", help="to its origins (default)")
+    way.add_argument("--down", action="store_true", help="to what depends on it")
+    parser.add_argument("--depth", type=int, metavar="N", help="at most N levels")
+    parser.add_argument("--all", action="store_true", help="fold nothing")
+    add_format(parser)
+    parser.set_defaults(run=run_lineage)
+    return parser
+
+
+def run_lineage(arguments: argparse.Namespace) -> int:
+    """Walk and print."""
+    with reader() as opened:
+        found = opened.walk(arguments.thing, up=not arguments.down, max_depth=arguments.depth)
+        activities = {each for edge in found.edges for each in edge.activities}
+        roles = usage_roles(opened.index.select, activities)
+        size = opened.ledger_size
+    if arguments.format == "json":
+        print_json(_json(found, roles, size))
+    elif arguments.format == "csv":
+        rows = [
+            (iri(edge.child), iri(edge.parent), string(" ".join(edge.activities)))
+            for edge in found.edges
+        ]
+        print_csv(("child", "parent", "activities"), rows)
+    else:
+        _print_tree(found, roles, down=arguments.down, fold=not arguments.all)
+        edges = "derivation" if len(found.edges) == 1 else "derivations"
+        console().print(
+            f"[dim]{len(found.nodes)} things, {len(found.edges)} {edges} at ledger size {size}"
+            f"{'; cut by a limit' if found.is_cut else ''}[/dim]"
+        )
+    return 0
+
+
+def _print_tree(
+    found: Lineage, roles: dict[tuple[str, str], str | None], *, down: bool, fold: bool
+) -> None:
+    following: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for edge in found.edges:
+        start, end = (edge.parent, edge.child) if down else (edge.child, edge.parent)
+        following[start][end] |= set(edge.activities)
+    out = console()
+    shown: set[str] = set()
+    for root in found.roots:
+        tree = Tree(_line(found.nodes[root]))
+        shown.add(root)
+        lines = 1
+        # An explicit stack: chains may be longer than Python's recursion allows.
+        stack = [(root, tree)]
+        while stack:
+            start, branch = stack.pop()
+            children = sorted(
+                following[start].items(), key=lambda item: _sort_key(found.nodes[item[0]])
+            )
+            groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+            for end, made_by in children:
+                groups[tuple(sorted(made_by))].append(end)
+            for activities, ends in groups.items():
+                below = branch
+                if activities and not down:
+                    below = branch.add(_activities(found, activities))
+                limit = MAX_CHILDREN if fold else len(ends)
+                for end in ends[:limit]:
+                    role = next((r for a in activities if (r := roles.get((a, end)))), None)
+                    again = end in shown and bool(following[end])
+                    leaf = below.add(_line(found.nodes[end], role=role, again=again))
+                    lines += 1
+                    if end not in shown and (not fold or lines < MAX_LINES):
+                        shown.add(end)
+                        stack.append((end, leaf))
+                if len(ends) > limit:
+                    below.add(f"[dim]… and {len(ends) - limit} more (--all shows them)[/dim]")
+        out.print(tree)
+
+
+def _activities(found: Lineage, activities: tuple[str, ...]) -> str:
+    names = []
+    for each in activities[:3]:
+        node = found.nodes[each]
+        failed = node.fact("status") in {"failed", "abandoned"}
+        suffix = f" [red]({node.fact('status')})[/red]" if failed else ""
+        names.append(
+            f"{node.kind.lower() or 'activity'} [cyan]{escape(_name(node))}[/cyan]{suffix}"
+        )
+    more = f" and {len(activities) - 3} more" if len(activities) > 3 else ""
+    return f"[dim]by[/dim] {', '.join(names)}{more}"
+
+
+def _line(node: Node, *, role: str | None = None, again: bool = False) -> str:
+    parts = []
+    if role:
+        parts.append(f"[dim]{escape(role)}:[/dim]")
+    parts.append(f"[bold]{escape(_name(node))}[/bold]")
+    parts.append(f"[dim]{_kind(node)}[/dim]")
+    if (rows := node.fact("rows")) is not None:
+        columns = node.fact("columns")
+        parts.append(f"{rows} rows" + (f" × {columns}" if columns else ""))
+    if node.kind in {"Evaluation", "Observation"}:
+        where = f" on {node.fact('slice')}" if node.fact("slice") else ""
+        parts.append(f"{node.fact('metric')} {float(node.fact('value') or 'nan'):.4g}{where}")
+    if (stage := node.fact("stage")) is not None:
+        parts.append(stage)
+    if (digest := node.fact("digest")) is not None:
+        parts.append(f"[dim]{digest[:19]}…[/dim]")
+    elif node.kind in {"Dataset", "Model", "File", "FeatureSet"}:
+        parts.append("[yellow]no digest[/yellow]")
+    for fact in ("licence", "source"):
+        if (value := node.fact(fact)) is not None:
+            parts.append(
+                f"[green]{escape(value.removeprefix('https://spdx.org/licenses/'))}[/green]"
+            )
+    if node.fact("invalidated") is not None:
+        parts.append("[red]retracted[/red]")
+    if again:
+        parts.append("[dim](shown above)[/dim]")
+    return "  ".join(parts)
+
+
+def _name(node: Node) -> str:
+    return node.fact("label") or short(node.iri)
+
+
+def _kind(node: Node) -> str:
+    return {"FeatureSet": "features"}.get(node.kind, node.kind.lower() or "thing")
+
+
+def _sort_key(node: Node) -> tuple[str, str, str]:
+    return (node.kind, _name(node), node.iri)
+
+
+def _json(found: Lineage, roles: dict[tuple[str, str], str | None], size: int) -> dict[str, Any]:
+    return {
+        "ledger_size": size,
+        "is_cut": found.is_cut,
+        "roots": list(found.roots),
+        "nodes": [
+            {
+                "iri": each.iri,
+                "kind": each.kind,
+                **{name: v[0] for name, v in each.facts.items() if name != "types"},
+            }
+            for each in found.nodes.values()
+        ],
+        "edges": [
+            {
+                "child": edge.child,
+                "parent": edge.parent,
+                "activities": list(edge.activities),
+                "role": next(
+                    (r for a in edge.activities if (r := roles.get((a, edge.parent)))), None
+                ),
+            }
+            for edge in found.edges
+        ],
+    }

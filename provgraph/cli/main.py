@@ -1,0 +1,92 @@
+"""`provgraph`: the command line. Every command is a row of COMMANDS; `provgraph <command> -h` helps.
+
+Exit codes: 0 done; 1 something is wrong (a bundle that does not verify, a ledger that cannot be
+read); 2 the command was not asked right; 130 interrupted. `exec` gives the command's own code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from provgraph import __version__
+from provgraph.errors import ProvgraphError, UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command: where its module is, so that `--help` loads no other."""
+
+    name: str
+    module: str
+    help: str
+
+
+COMMANDS: Final = (
+    Command(name="demo", module="demo", help="see the whole line on real data, in a minute"),
+    Command(name="exec", module="execute", help="record any command, with no change to its code"),
+    Command(name="list", module="show", help="list models, datasets and runs"),
+    Command(name="show", module="show", help="show what is known of anything"),
+    Command(name="lineage", module="lineage", help="where something came from, or went to"),
+    Command(name="query", module="query", help="ask one of the written-down questions"),
+    Command(name="sparql", module="query", help="ask in SPARQL"),
+    Command(name="export", module="export", help="hand lineage over, as RDF or verifiable bundle"),
+    Command(name="verify", module="verify", help="check a bundle offline"),
+    Command(name="fsck", module="keep", help="check the whole ledger of this home"),
+    Command(name="status", module="keep", help="ledger size, keys, runs that are going"),
+    Command(name="recover", module="keep", help="seal what killed processes have left"),
+    Command(name="reindex", module="keep", help="rebuild the index from the ledger"),
+    Command(name="settings", module="keep", help="list all settings and their values"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser(arguments)
+    try:
+        parsed = parser.parse_args(arguments)
+        if parsed.home is not None:
+            os.environ["PROVGRAPH_HOME"] = parsed.home
+        run: Callable[[argparse.Namespace], int] = parsed.run
+        code = run(parsed)
+        sys.stdout.flush()
+    except ProvgraphError as error:
+        print(f"provgraph: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        print("provgraph: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error, and nothing to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="provgraph",
+        description="A verifiable lineage store for machine learning.",
+        epilog="Example: provgraph lineage churn:3 --up",
+    )
+    parser.add_argument("--version", action="version", version=f"provgraph {__version__}")
+    parser.add_argument("--home", metavar="FOLDER", help="use this home (default: ~/.provgraph)")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    if arguments[:1] == ["--home"] and len(arguments) > 2:
+        named = arguments[2]
+    for command in COMMANDS:
+        if command.name == named:
+            import importlib
+
+            module = importlib.import_module(f"provgraph.cli.{command.module}")
+            add: Callable[..., argparse.ArgumentParser] = getattr(module, f"add_{command.name}")
+            add(commands, command.help)
+        else:
+            commands.add_parser(command.name, help=command.help, add_help=False)
+    return parser

@@ -1,0 +1,149 @@
+"""Answers as text: tables and trees for people, JSON and CSV for programs.
+
+A person sees names before IRIs; a program sees the full terms. Tables go through rich, which knows
+how wide emoji are; nothing is coloured when the output is no terminal, and nothing is cut then.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from provgraph import vocab
+from provgraph.index.store import Row
+from provgraph.terms import Term, literal_parts
+
+_NUMBERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    f"{vocab.XSD}integer": int,
+    f"{vocab.XSD}double": float,
+    f"{vocab.XSD}boolean": lambda text: text == "true",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that cuts nothing when its output goes into a file or pipe."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 250
+    return Console(
+        file=stream, width=width, highlight=False, emoji=False, soft_wrap=not stream.isatty()
+    )
+
+
+def short(iri: str) -> str:
+    """Shorten an IRI for reading: prefixes for terms, the first digits of digests and ids."""
+    if iri.startswith(vocab.ID):
+        parts = iri.removeprefix(vocab.ID).split("/")
+        if parts[0] == "content" and len(parts) == 3:
+            return f"{parts[1]}:{parts[2][:12]}…"
+        parts[-1] = _short_id(parts[-1])
+        return "/".join(parts)
+    for prefix, namespace in vocab.PREFIXES.items():
+        if iri.startswith(namespace):
+            return f"{prefix}:{iri.removeprefix(namespace)}"
+    return iri
+
+
+def readable(term: Term | None, labels: Mapping[str, str] | None = None) -> str:
+    """Write a term for people: the label of an IRI, a literal's text, nothing for an unbound one."""
+    if term is None:
+        return ""
+    if term.startswith("<"):
+        iri = term[1:-1]
+        return (labels or {}).get(iri) or short(iri)
+    text, datatype, _ = literal_parts(term)
+    if datatype == f"{vocab.XSD}double":
+        return f"{float(text):.6g}"
+    if datatype == f"{vocab.XSD}dateTime":
+        return text.replace("T", " ")[:19] + "Z"
+    return text
+
+
+def native(term: Term | None) -> Any:
+    """Write a term for programs: IRIs and text as strings, numbers and booleans as themselves."""
+    if term is None:
+        return None
+    if term.startswith("<"):
+        return term[1:-1]
+    text, datatype, _ = literal_parts(term)
+    convert = _NUMBERS.get(datatype)
+    value = text if convert is None else convert(text)
+    # JSON has no NaN; the text says what it was.
+    return text if isinstance(value, float) and value != value or value in _INFINITE else value
+
+
+_INFINITE: Final = (float("inf"), float("-inf"))
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Row], *, labels: Mapping[str, str] | None = None
+) -> None:
+    """Print rows for people; columns that hold nothing are left out and named below."""
+    out = console()
+    filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place in filled:
+        table.add_column(columns[place], overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(readable(row[place], labels)) for place in filled))
+    if rows:
+        out.print(table)
+    empty = [columns[place] for place in range(len(columns)) if place not in filled]
+    if rows and empty:
+        out.print(f"[dim]not recorded for any row: {', '.join(empty)}[/dim]")
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Print SPARQL 1.1 CSV: values without their types, CRLF."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(
+            "" if term is None else term[1:-1] if term[0] == "<" else literal_parts(term)[0]
+            for term in row
+        )
+    sys.stdout.write(buffer.getvalue())
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for programs."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def sparql_json(columns: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return SPARQL 1.1 Query Results JSON."""
+    bindings = [
+        {
+            name: _json_term(term)
+            for name, term in zip(columns, row, strict=True)
+            if term is not None
+        }
+        for row in rows
+    ]
+    return {"head": {"vars": list(columns)}, "results": {"bindings": bindings}}
+
+
+def _json_term(term: Term) -> dict[str, str]:
+    if term.startswith("<"):
+        return {"type": "uri", "value": term[1:-1]}
+    if term.startswith("_:"):
+        return {"type": "bnode", "value": term[2:]}
+    text, datatype, language = literal_parts(term)
+    value = {"type": "literal", "value": text}
+    if language:
+        value["xml:lang"] = language
+    elif datatype != f"{vocab.XSD}string":
+        value["datatype"] = datatype
+    return value
+
+
+def _short_id(text: str) -> str:
+    return f"{text[:12]}…" if len(text) > 24 and "-" not in text[:7] and "#" not in text else text

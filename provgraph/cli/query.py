@@ -1,0 +1,158 @@
+"""`provgraph query` and `provgraph sparql`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from provgraph.cli.asking import FORMATS, add_format, reader
+from provgraph.cli.output import (
+    console,
+    native,
+    print_csv,
+    print_json,
+    print_table,
+    sparql_json,
+)
+from provgraph.errors import UsageError
+from provgraph.query.catalogue import CannedQuery, catalogue, find
+
+RDF_FORMATS = ("turtle", "ntriples", "jsonld")
+
+
+def add_query(commands: Any, text: str) -> argparse.ArgumentParser:
+    """Add `provgraph query`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "query",
+        help=text,
+        description="Answer one of the written-down questions; without a name, list them.",
+        epilog="Example: provgraph query Q02 --param model=churn:3",
+    )
+    parser.add_argument("name", nargs="?", help="Q02, or model-data")
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; repeatable"
+    )
+    parser.add_argument("--text", action="store_true", help="print the SPARQL text and stop")
+    add_format(parser)
+    parser.set_defaults(run=run_query)
+    return parser
+
+
+def add_sparql(commands: Any, text: str) -> argparse.ArgumentParser:
+    """Add `provgraph sparql`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "sparql",
+        help=text,
+        description="Run a SPARQL query, in a process of its own with bounded time and memory and"
+        " no network. The union of all records is the default graph.",
+        epilog="Example: provgraph sparql 'SELECT ?run WHERE { ?run a"
+        " <https://w3id.org/provgraph/ns#Run> } LIMIT 5'",
+    )
+    parser.add_argument("query", help="the query; @FILE reads it from a file, - from stdin")
+    add_format(parser, (*FORMATS, *RDF_FORMATS))
+    parser.set_defaults(run=run_sparql)
+    return parser
+
+
+def run_query(arguments: argparse.Namespace) -> int:
+    """List the questions, or answer one."""
+    if arguments.name is None:
+        return _list()
+    query = find(arguments.name)
+    if arguments.text:
+        sys.stdout.write(query.text)
+        return 0
+    values: dict[str, str] = {}
+    for given in arguments.param:
+        name, equals, value = given.partition("=")
+        if not equals:
+            raise UsageError(f"--param: expected NAME=VALUE, found {given!r}")
+        values[name] = value
+    with reader() as opened:
+        answer = opened.ask(query.id, values)
+    if arguments.format == "csv":
+        print_csv(answer.columns, answer.rows)
+    elif arguments.format == "json":
+        print_json(
+            {
+                "query": query.id,
+                "title": answer.title,
+                "parameters": values,
+                "ledger_size": answer.ledger_size,
+                "columns": list(answer.columns),
+                "rows": [
+                    {name: native(term) for name, term in zip(answer.columns, row, strict=True)}
+                    for row in answer.rows
+                ],
+                "labels": dict(answer.labels),
+            }
+        )
+    else:
+        out = console()
+        out.print(f"[bold]{query.id}[/bold] {answer.title}")
+        print_table(answer.columns, answer.rows, labels=answer.labels)
+        out.print(_footer(len(answer.rows), answer.ledger_size))
+    return 0
+
+
+def run_sparql(arguments: argparse.Namespace) -> int:
+    """Run a free query."""
+    text = arguments.query
+    if text == "-":
+        text = sys.stdin.read()
+    elif text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read {text[1:]}: {error}") from None
+    with reader() as opened:
+        answer, ledger_size = opened.sparql(text)
+        labels = opened.labels(answer.rows[:1000]) if arguments.format == "table" else {}
+    if arguments.format in RDF_FORMATS and answer.kind != "triples":
+        raise UsageError(
+            f"--format {arguments.format} is for CONSTRUCT and DESCRIBE; use json or csv"
+        )
+    if answer.kind == "boolean":
+        if arguments.format == "json":
+            print_json({"head": {}, "boolean": answer.boolean})
+        else:
+            print("true" if answer.boolean else "false")
+    elif arguments.format in RDF_FORMATS:
+        from provgraph.export.rdf import triples_as
+
+        sys.stdout.write(triples_as(answer.rows, arguments.format))
+    elif arguments.format == "json":
+        print_json(sparql_json(answer.columns, answer.rows))
+    elif arguments.format == "csv":
+        print_csv(answer.columns, answer.rows)
+    else:
+        print_table(answer.columns, answer.rows, labels=labels)
+        console().print(_footer(len(answer.rows), ledger_size))
+    return 0
+
+
+def _list() -> int:
+    out = console()
+    for query in catalogue():
+        out.print(f"[bold]{query.id}[/bold]  {query.name:<18} {query.title}")
+        for parameter in query.parameters:
+            out.print(f"      --param {parameter.name}=…   [dim]{parameter.help}[/dim]")
+    out.print(f"\nExample: {_example(catalogue()[0])}")
+    return 0
+
+
+def _example(query: CannedQuery) -> str:
+    given = " ".join(f"--param {parameter.name}=churn:3" for parameter in query.parameters)
+    return f"provgraph query {query.id} {given}"
+
+
+def _footer(rows: int, ledger_size: int) -> str:
+    if rows == 0:
+        return (
+            f"[dim]no rows: nothing of this kind was recorded (at ledger size {ledger_size});"
+            " what was not recorded is unknown, not absent[/dim]"
+        )
+    plural = "row" if rows == 1 else "rows"
+    return f"[dim]{rows} {plural} at ledger size {ledger_size}[/dim]"

@@ -1,0 +1,275 @@
+"""`provgraph show` and `provgraph list`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from provgraph import vocab
+from provgraph.cli.asking import add_format, reader
+from provgraph.cli.output import (
+    console,
+    native,
+    print_csv,
+    print_json,
+    print_table,
+    readable,
+    short,
+)
+from provgraph.errors import NotFoundError
+from provgraph.query.lineage import Node
+from provgraph.records import Run
+from provgraph.service.asking import Description
+from provgraph.service.recording import going_runs
+from provgraph.settings import load
+from provgraph.terms import Term, literal_parts
+
+KINDS: Final = {
+    "models": "Model",
+    "datasets": "Dataset",
+    "runs": "Run",
+    "deployments": "Deployment",
+    "approvals": "Approval",
+    "observations": "Observation",
+}
+
+# Facts that say little to a reader, or are said elsewhere on the page.
+_HIDDEN: Final = {
+    f"{vocab.RDF}type",
+    f"{vocab.RDFS}label",
+    f"{vocab.PROV}qualifiedUsage",
+    f"{vocab.PROV}qualifiedGeneration",
+    f"{vocab.PROV}qualifiedAssociation",
+}
+_MAX_VALUES: Final = 12
+
+_LIST: Final = """PREFIX prov: <http://www.w3.org/ns/prov#>
+PREFIX pg: <https://w3id.org/provgraph/ns#>
+PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#>
+SELECT DISTINCT ?thing ?label ?status ?stage ?metric ?value ?rows ?digest ?project ?time WHERE {
+  ?thing a pg:KIND .
+  OPTIONAL { ?thing rdfs:label ?label }
+  OPTIONAL { ?thing pg:status ?status }
+  OPTIONAL { ?thing pg:stage ?stage }
+  OPTIONAL { ?thing pg:metricName ?metric }
+  OPTIONAL { ?thing pg:value ?value }
+  OPTIONAL { ?thing pg:rowCount ?rows }
+  OPTIONAL { ?thing pg:digest ?digest }
+  OPTIONAL { ?thing pg:project ?project }
+  OPTIONAL { ?thing prov:startedAtTime|prov:generatedAtTime ?time }
+}
+ORDER BY ?time ?label ?thing"""
+
+
+def add_show(commands: Any, text: str) -> argparse.ArgumentParser:
+    """Add `provgraph show`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "show",
+        help=text,
+        description="Show what is known of anything: a model, dataset, run, record, person. A run"
+        " that is still going is shown from its journal.",
+        epilog="Example: provgraph show churn:3",
+    )
+    parser.add_argument("thing", help="name, name:version, digest, path, run id or IRI")
+    add_format(parser, ("table", "json"))
+    parser.set_defaults(run=run_show)
+    return parser
+
+
+def add_list(commands: Any, text: str) -> argparse.ArgumentParser:
+    """Add `provgraph list`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "list",
+        help=text,
+        description="List what is recorded; runs that are still going come last.",
+        epilog="Example: provgraph list runs",
+    )
+    parser.add_argument("kind", nargs="?", choices=sorted(KINDS), default="models")
+    add_format(parser)
+    parser.set_defaults(run=run_list)
+    return parser
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """Show one thing."""
+    for state in going_runs(load()):
+        run, _ = state.run()
+        if arguments.thing in {run.id, run.name, vocab.run_iri(run.id)}:
+            _show_going(run, as_json=arguments.format == "json")
+            return 0
+    with reader() as opened:
+        found = opened.describe(arguments.thing)
+    if arguments.format == "json":
+        print_json(_json(found))
+    else:
+        _print(found)
+    return 0
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """List all things of one kind."""
+    try:
+        with reader() as opened:
+            solutions = opened.index.select(_LIST.replace("KIND", KINDS[arguments.kind]))
+            size = opened.ledger_size
+        columns, rows = solutions.columns, solutions.rows
+    except NotFoundError:
+        columns, rows, size = (), (), 0
+        if not any(True for _ in going_runs(load())):
+            raise
+    if arguments.format == "csv":
+        print_csv(columns, rows)
+        return 0
+    going = [state.run()[0] for state in going_runs(load())] if arguments.kind == "runs" else []
+    if arguments.format == "json":
+        listed = [
+            {name: native(term) for name, term in zip(columns, row, strict=True)} for row in rows
+        ]
+        listed += [
+            {"thing": vocab.run_iri(run.id), "label": run.name, "status": "going"} for run in going
+        ]
+        print_json({"ledger_size": size, "rows": listed})
+        return 0
+    if rows:
+        place = [columns.index(name) for name in columns if name != "thing"]
+        shown = [
+            (
+                columns[0] if arguments.kind not in {"models", "datasets"} else "thing",
+                *(columns[i] for i in place),
+            )
+        ]
+        print_table(shown[0], [(row[0], *(row[i] for i in place)) for row in rows])
+    for run in going:
+        print(f"going: {run.name}  {run.id}  since {run.started_at:%Y-%m-%d %H:%M:%S}Z")
+    console().print(f"[dim]{len(rows)} {arguments.kind} at ledger size {size}[/dim]")
+    return 0
+
+
+def _show_going(run: Run, *, as_json: bool) -> None:
+    facts: dict[str, Any] = {
+        "run": run.name,
+        "id": run.id,
+        "status": "going",
+        "project": run.project,
+        "started": f"{run.started_at:%Y-%m-%d %H:%M:%S}Z",
+        "parameters": run.parameters,
+        "metrics": run.metrics,
+        "inputs": [use.entity.name or use.entity.description for use in run.used],
+        "outputs": [made.entity.name or made.entity.description for made in run.generated],
+        "steps": [step.name for step in run.steps],
+        "missing": [f"{each.field}: {each.reason}" for each in run.missing],
+    }
+    if as_json:
+        print_json(facts)
+        return
+    out = console()
+    out.print(f"[bold]{escape(run.name)}[/bold]  run that is still going, from its journal")
+    for name, value in facts.items():
+        if value and name != "run":
+            out.print(f"  {name:<11} {escape(_plain(value))}")
+
+
+def _print(found: Description) -> None:
+    out = console()
+    kinds = [
+        short(value[1:-1]).partition(":")[2]
+        for predicate, value in found.statements
+        if predicate == f"{vocab.RDF}type" and value.startswith(f"<{vocab.PG}")
+    ]
+    labels = [v for p, v in found.statements if p == f"{vocab.RDFS}label"]
+    title = readable(labels[0]) if labels else short(found.iri)
+    out.print(f"[bold]{escape(title)}[/bold]  {', '.join(kinds).lower()}")
+    out.print(f"[dim]{found.iri}[/dim]")
+    names = {iri: node.fact("label") or "" for iri, node in found.nodes.items()}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    grouped: dict[str, list[Term]] = {}
+    for predicate, value in found.statements:
+        if predicate not in _HIDDEN:
+            grouped.setdefault(predicate, []).append(value)
+    for predicate, values in grouped.items():
+        lines = [_value(value, found, names) for value in values]
+        lines = list(dict.fromkeys(line for line in lines if line))
+        if len(lines) > _MAX_VALUES:
+            lines = [*lines[:_MAX_VALUES], f"… and {len(lines) - _MAX_VALUES} more"]
+        table.add_row(_name(predicate), escape("\n".join(lines)))
+    incoming: dict[str, list[str]] = {}
+    for predicate, subject in found.incoming:
+        if (
+            "#" not in subject.removeprefix(vocab.BASE)
+            or "#evaluation" in subject
+            or "#step" in subject
+        ):
+            incoming.setdefault(predicate, []).append(subject)
+    for predicate, subjects in incoming.items():
+        lines = [_node_name(found.nodes.get(each), each) for each in subjects]
+        if len(lines) > _MAX_VALUES:
+            lines = [*lines[:_MAX_VALUES], f"… and {len(lines) - _MAX_VALUES} more"]
+        table.add_row(f"← {_name(predicate)}", escape("\n".join(lines)))
+    out.print(table)
+    out.print(
+        f"[dim]said by {len(found.records)} record{'' if len(found.records) == 1 else 's'}"
+        f" at ledger size {found.ledger_size}[/dim]"
+    )
+
+
+def _value(value: Term, found: Description, names: dict[str, str]) -> str:
+    part = found.parts.get(value[1:-1])
+    if part is None:
+        return readable(value, {k: v for k, v in names.items() if v})
+    facts = [
+        f"{_name(predicate)} {readable(each, names)}"
+        for predicate, each in part
+        if predicate not in _HIDDEN and not predicate.endswith(("wasGeneratedBy", "partOfRun"))
+    ]
+    label = names.get(value[1:-1])
+    return "  ".join([label, *facts] if label else facts)
+
+
+def _name(predicate: str) -> str:
+    return short(predicate).partition(":")[2] or predicate
+
+
+def _node_name(node: Node | None, iri: str) -> str:
+    if node is None:
+        return short(iri)
+    extra = [node.fact(name) for name in ("metric", "value", "slice", "stage", "status")]
+    return "  ".join([node.fact("label") or short(iri), *(each for each in extra if each)])
+
+
+def _json(found: Description) -> dict[str, Any]:
+    def facts(statements: tuple[tuple[str, Term], ...]) -> dict[str, list[Any]]:
+        grouped: dict[str, list[Any]] = {}
+        for predicate, value in statements:
+            plain = native(value) if value.startswith("<") else _typed(value)
+            grouped.setdefault(predicate, []).append(plain)
+        return grouped
+
+    return {
+        "iri": found.iri,
+        "ledger_size": found.ledger_size,
+        "facts": facts(found.statements),
+        "parts": {iri: facts(part) for iri, part in found.parts.items()},
+        "incoming": [{"predicate": p, "subject": s} for p, s in found.incoming],
+        "records": list(found.records),
+        "labels": {
+            iri: label for iri, node in found.nodes.items() if (label := node.fact("label"))
+        },
+    }
+
+
+def _typed(term: Term) -> Any:
+    text, datatype, _ = literal_parts(term)
+    return native(term) if datatype != f"{vocab.XSD}string" else text
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={each}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(each) for each in value)
+    return str(value)

@@ -1,0 +1,264 @@
+"""How entities, agents and unknowns stand in a record's graph: shared by every kind of record.
+
+A `Sheet` is one graph being written. Content is named by its digest, so that two runs that touch
+the same bytes meet; what people name (a model and its versions) stands above its content through
+prov:specializationOf, and one version follows another through prov:wasRevisionOf.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from provgraph import terms, vocab
+from provgraph.records import Agent, Entity, Missing, Note, Scalar
+from provgraph.terms import Graph, Term
+from provgraph.vocab import LABEL, PROV_T, A, C, P
+
+ENTITY_CLASSES: Final = {
+    "dataset": "Dataset",
+    "model": "Model",
+    "feature-set": "FeatureSet",
+    "file": "File",
+}
+AGENT_CLASSES: Final = {
+    "person": "Person",
+    "organization": "Organization",
+    "software": "SoftwareAgent",
+}
+
+# What the SPDX list calls a licence; any other text is kept as text, not turned into a dead link.
+_SPDX_ID = re.compile(
+    r"(?:0BSD|AFL-3\.0|AGPL-3\.0(?:-only|-or-later)?|Apache-2\.0|Artistic-2\.0|BSD-[234]-Clause"
+    r"|BSL-1\.0|CC0-1\.0|CC-BY(?:-NC)?(?:-ND|-SA)?-[1-4]\.[05]|CDLA-Permissive-[12]\.0"
+    r"|CDLA-Sharing-1\.0|ECL-2\.0|EPL-[12]\.0|EUPL-1\.[12]|[AL]?GPL-[23]\.[01](?:-only|-or-later)?"
+    r"|ISC|MIT|MIT-0|MPL-2\.0|ODbL-1\.0|ODC-By-1\.0|OFL-1\.1|OGL-UK-[123]\.0|PDDL-1\.0|PSF-2\.0"
+    r"|Python-2\.0|Unlicense|WTFPL|Zlib)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameRow:
+    """A name that a record gives to content: what resolves `churn:3` without the index."""
+
+    kind: str
+    name: str
+    version: str
+    iri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What conversion needs to know of its surroundings; nothing is read from clock or disk.
+
+    `previous` maps (kind, name, version) to the IRI of the version that this one revises.
+    """
+
+    namespace: str
+    software_version: str
+    recorded_at: datetime
+    previous: Mapping[tuple[str, str, str], str]
+
+
+class Sheet:
+    """One record's graph while it is written, with counters for the nodes it mints."""
+
+    def __init__(self, *, record_iri: str, home: str, context: Context) -> None:
+        """`home` is the IRI below which local nodes are minted: `<home>#usage-1`."""
+        self.graph = Graph(record_iri)
+        self.context = context
+        self.names: list[NameRow] = []
+        self._home = home
+        self._counts: dict[str, int] = {}
+        self._written: dict[Entity, Term] = {}
+
+    def node(self, kind: str) -> Term:
+        """Mint the next local node of a kind: `<home>#usage-1`, then `#usage-2`."""
+        number = self._counts[kind] = self._counts.get(kind, 0) + 1
+        return terms.iri(f"{self._home}#{kind}-{number}")
+
+    def add(self, subject: Term, predicate: Term, value: Term | None) -> None:
+        """Add a statement, or nothing where the value is not known."""
+        if value is not None:
+            self.graph.add(subject, predicate, value)
+
+    def text(self, subject: Term, predicate: Term, value: str | None) -> None:
+        """Add a string, or nothing where it is not known."""
+        if value is not None:
+            self.graph.add(subject, predicate, terms.string(value))
+
+    def number(self, subject: Term, predicate: Term, value: float | None) -> None:
+        """Add an integer or double, or nothing where it is not known."""
+        if value is not None:
+            self.graph.add(subject, predicate, terms.scalar(value))
+
+    def time(self, subject: Term, predicate: Term, value: datetime | None) -> None:
+        """Add a time, or nothing where it is not known."""
+        if value is not None:
+            self.graph.add(subject, predicate, terms.timestamp(value))
+
+    def head(self, record_class: str) -> Term:
+        """Write what every dated record says of itself; return the record's term."""
+        record = self.content_head(record_class)
+        self.time(record, PROV_T["generatedAtTime"], self.context.recorded_at)
+        self.text(record, P["softwareVersion"], self.context.software_version)
+        return record
+
+    def content_head(self, record_class: str) -> Term:
+        """Write the head of a record named by its content: no time, or equal content would differ."""
+        from provgraph.records import RECORD_VERSION
+
+        record = terms.iri(self.graph.name)
+        self.add(record, A, PROV_T["Bundle"])
+        self.add(record, A, C[record_class])
+        self.number(record, P["recordVersion"], RECORD_VERSION)
+        self.text(record, P["ontologyVersion"], vocab.ONTOLOGY_VERSION)
+        return record
+
+    def agent(self, agent: Agent) -> Term:
+        """Describe an agent; people and organisations are named within the namespace."""
+        iri = terms.iri(vocab.named_iri(agent.kind, self.context.namespace, agent.name))
+        self.add(iri, A, PROV_T[AGENT_CLASSES[agent.kind]])
+        self.text(iri, LABEL, agent.name)
+        return iri
+
+    def missing(self, subject: Term, unknowns: Iterable[Missing]) -> None:
+        """Write what is not known, and why, as facts."""
+        for unknown in unknowns:
+            node = self.node("missing")
+            self.add(subject, P["missing"], node)
+            self.add(node, A, C["Missing"])
+            self.text(node, P["field"], unknown.field)
+            self.text(node, P["reason"], unknown.reason)
+
+    def notes(self, subject: Term, notes: Iterable[Note]) -> None:
+        """Write notes with their times."""
+        for note in notes:
+            node = self.node("note")
+            self.add(subject, P["note"], node)
+            self.add(node, A, C["Note"])
+            self.text(node, P["text"], note.text)
+            self.time(node, PROV_T["generatedAtTime"], note.at)
+
+    def entity(self, entity: Entity) -> Term:
+        """Describe an entity once in this graph and return its term."""
+        if (known := self._written.get(entity)) is not None:
+            return known
+        if entity.digest is not None:
+            iri = terms.iri(vocab.content_iri(entity.digest))
+        elif entity.uri is not None:
+            iri = terms.iri(terms.to_iri(entity.uri))
+        else:
+            iri = self.node("entity")
+        self._written[entity] = iri
+        self.add(iri, A, PROV_T["Entity"])
+        self.add(iri, A, C[ENTITY_CLASSES.get(entity.kind, "File")])
+        self.text(iri, LABEL, entity.name)
+        self.text(iri, vocab.DESCRIPTION, entity.description)
+        self.text(iri, P["digest"], None if entity.digest is None else str(entity.digest))
+        if entity.uri is not None and entity.digest is not None:
+            self.add(iri, PROV_T["atLocation"], terms.iri(terms.to_iri(entity.uri)))
+        if entity.location is not None:
+            self.add(iri, PROV_T["atLocation"], _file_iri(entity.location))
+        if entity.media_type is not None:
+            self.add(iri, vocab.MEDIA_TYPE, terms.iri(vocab.MEDIA_TYPES + entity.media_type))
+        self.number(iri, P["sizeBytes"], entity.size_bytes)
+        self.number(iri, P["fileCount"], entity.file_count)
+        self.number(iri, P["rowCount"], entity.rows)
+        self.number(iri, P["columnCount"], entity.columns)
+        self._source(iri, entity.source)
+        if entity.licence is not None:
+            self._licence(iri, entity.licence)
+        self.text(iri, P["collected"], entity.collected)
+        self.text(iri, P["collector"], entity.collector)
+        self.text(iri, P["consent"], entity.consent)
+        if entity.vendor is not None:
+            vendor = self.agent(Agent(name=entity.vendor, kind="organization"))
+            self.add(iri, vocab.PUBLISHER, vendor)
+        self._version(iri, entity)
+        self.missing(iri, entity.missing)
+        return iri
+
+    def parameters(self, activity: Term, parameters: Mapping[str, Scalar]) -> None:
+        """Write parameters as one set named by its content: equal sets of two runs meet."""
+        if not parameters:
+            return
+        statements = sorted(
+            (terms.iri(vocab.PARAM + terms.segment(name)), name, terms.scalar(value))
+            for name, value in parameters.items()
+        )
+        from provgraph.digests import sha256_bytes
+
+        digest = sha256_bytes("".join(f"{p} {v}\n" for p, _, v in statements).encode())
+        node = terms.iri(f"{vocab.ID}parameters/{digest.value}")
+        self.add(activity, P["parameters"], node)
+        self.add(activity, PROV_T["used"], node)
+        self.add(node, A, C["ParameterSet"])
+        self.named_values(node, statements)
+
+    def named_values(self, node: Term, statements: Iterable[tuple[Term, str, Term]]) -> None:
+        """Write (property, name, value); a property whose IRI hides its name gets a label."""
+        for predicate, name, value in statements:
+            self.add(node, predicate, value)
+            if not predicate.endswith(f"/{name}>"):
+                self.text(predicate, LABEL, name)
+
+    def _licence(self, iri: Term, licence: str) -> None:
+        if _SPDX_ID.fullmatch(licence):
+            self.add(iri, vocab.LICENSE, terms.iri(f"https://spdx.org/licenses/{licence}"))
+        elif is_web_address(licence):
+            self.add(iri, vocab.LICENSE, terms.iri(terms.to_iri(licence)))
+        else:
+            self.text(iri, vocab.RIGHTS_TEXT, licence)
+
+    def _source(self, iri: Term, source: str | None) -> None:
+        """A web address as IRI, anything else as text: a dead link helps nobody."""
+        if source is None:
+            return
+        if is_web_address(source):
+            self.add(iri, vocab.SOURCE, terms.iri(terms.to_iri(source)))
+        else:
+            self.text(iri, vocab.SOURCE_TEXT, source)
+
+    def _version(self, content: Term, entity: Entity) -> None:
+        """Hang content below its version, and the version below what it is a version of."""
+        if entity.name is None:
+            return
+        names = (entity.name,) if entity.version is None else (entity.name, entity.version)
+        self.names.append(
+            NameRow(
+                kind=entity.kind, name=entity.name, version=entity.version or "", iri=content[1:-1]
+            )
+        )
+        if entity.version is None and entity.kind != "model":
+            # A dataset's title is a label, not a claim that it is one version of something.
+            return
+        namespace = self.context.namespace
+        named = terms.iri(vocab.named_iri(entity.kind, namespace, entity.name))
+        self.add(named, A, C["Named"])
+        self.text(named, LABEL, entity.name)
+        if len(names) == 1:
+            self.add(content, PROV_T["specializationOf"], named)
+            return
+        version = terms.iri(vocab.named_iri(entity.kind, namespace, *names))
+        self.add(content, PROV_T["specializationOf"], version)
+        self.add(version, PROV_T["specializationOf"], named)
+        self.add(version, A, C["Version"])
+        self.text(version, P["version"], entity.version)
+        self.text(version, LABEL, ":".join(names))
+        previous = self.context.previous.get((entity.kind, entity.name, entity.version or ""))
+        if previous is not None:
+            self.add(version, PROV_T["wasRevisionOf"], terms.iri(previous))
+
+
+def is_web_address(text: str) -> bool:
+    """Whether text names something by a scheme that has an authority (`https://…`, `s3://…`)."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://\S", text) is not None
+
+
+def _file_iri(location: str) -> Term:
+    """A local path as a file IRI (RFC 8089)."""
+    return terms.iri(terms.to_iri("file://" + terms.segment(location).replace("%2F", "/")))

@@ -1,0 +1,81 @@
+r"""The charter: who a ledger is, signed once by its log key when the ledger is made.
+
+A C2SP signed note whose text is five lines: `provgraph-ledger/v1`, origin, namespace, time of
+creation, and the log's public key as Multikey. The first line keeps it from ever being read as a
+checkpoint, whose first line is an origin. It signs itself: it makes origin and namespace
+tamper-evident, and whose key it is must be known from elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from provgraph.errors import FormatError, UntrustedError, UsageError
+from provgraph.seal.keys import Signer
+from provgraph.seal.multikey import ED25519, PublicKey, decode_multikey, encode_multikey
+from provgraph.seal.note import NoteKey, NoteSigner, open_note, sign_note
+from provgraph.terms import format_time
+
+_HEADER: Final = "provgraph-ledger/v1"
+_BODY = re.compile(rf"{_HEADER}\n([^\n ]+)\n([^\n]+)\n([^\n]+)\n([^\n]+)\n")
+_NAMESPACE = re.compile(r"[^\x00-\x1f\x7f]{1,253}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charter:
+    """Identity of a ledger, verified under the key that it names."""
+
+    origin: str
+    namespace: str
+    created: str
+    log_key: bytes
+
+    @property
+    def note_key(self) -> NoteKey:
+        """The key under which the ledger's checkpoints are signed."""
+        return NoteKey(name=self.origin, public_key=self.log_key)
+
+
+def new_charter(*, log_signer: Signer, created: datetime, namespace: str | None) -> bytes:
+    """Choose a random origin, and a namespace from it unless one is given; sign both.
+
+    Raises:
+        UsageError: a namespace that is empty, over 253 characters, or holds control characters.
+    """
+    random_part = secrets.token_hex(8)
+    origin = f"provgraph.local/{random_part}"
+    namespace = namespace or f"ledger-{random_part[:8]}"
+    if not _NAMESPACE.fullmatch(namespace):
+        raise UsageError(
+            "expected a namespace of 1 to 253 characters without control characters,"
+            f" such as example.org, found {namespace[:300]!r}"
+        )
+    key = encode_multikey(PublicKey(algorithm=ED25519, raw=log_signer.public_key))
+    body = f"{_HEADER}\n{origin}\n{namespace}\n{format_time(created)}\n{key}\n"
+    return sign_note(body.encode(), [NoteSigner(name=origin, signer=log_signer)])
+
+
+def open_charter(data: bytes) -> Charter:
+    """Check that a charter is signed by the key that it names.
+
+    Raises:
+        FormatError: not five lines, or another version.
+        UntrustedError: not signed by its own key.
+    """
+    # The key stands in the text that it signs, so the text is read before it is believed, and
+    # nothing of it is used before open_note has checked it.
+    text = data.partition(b"\n\n")[0].decode("utf-8", "replace") + "\n"
+    match = _BODY.fullmatch(text)
+    if match is None:
+        raise FormatError(f"expected the charter of a ledger ({_HEADER}), found {text[:200]!r}")
+    key = decode_multikey(match[4])
+    if key.algorithm != ED25519:
+        raise UntrustedError(f"expected an Ed25519 log key in a charter, found {key.algorithm}")
+    charter = Charter(origin=match[1], namespace=match[2], created=match[3], log_key=key.raw)
+    if open_note(data, [charter.note_key]).body != text.encode():
+        raise UntrustedError("charter: its signed text is not the text that was read")
+    return charter

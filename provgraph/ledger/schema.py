@@ -1,0 +1,181 @@
+"""The SQLite file of a ledger: its tables, how it is made and opened, and what its errors mean.
+
+One file in WAL mode with synchronous=FULL: a COMMIT that returned survives a power cut
+(https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous).
+
+Sizes are bytes, times seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from provgraph.errors import LedgerError, NotFoundError, StorageError
+from provgraph.seal.publish import publish_once
+
+APPLICATION_ID: Final = 0x50474C31  # "PGL1"
+SCHEMA_VERSION: Final = 1
+
+# How long an append waits for another process that is appending.
+BUSY_TIMEOUT_S: Final = 30.0
+
+# record.nodes holds the hashes of all subtrees that the record's leaf completes, leaf hash first,
+# so that the hash of the complete subtree (level, i) stands in row ((i + 1) << level) - 1 at byte
+# 32 * level: proofs are O(log n) reads by primary key, and an append touches no other row.
+# record.iri_key is the first 8 bytes of the IRI's SHA-256, signed; the IRI itself is in the entry.
+# record.sealed holds entry and proof, record.graph the canonical N-Quads, both as compression blobs.
+TABLES: Final = {
+    "ledger": (
+        "CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1),"
+        " charter BLOB NOT NULL, checkpoint BLOB NOT NULL)"
+    ),
+    "record": (
+        "CREATE TABLE record (position INTEGER PRIMARY KEY, iri_key INTEGER NOT NULL,"
+        " nodes BLOB NOT NULL, sealed BLOB NOT NULL, graph BLOB NOT NULL)"
+    ),
+    "record_iri": "CREATE INDEX record_iri ON record (iri_key)",
+    "name": (
+        "CREATE TABLE name (kind TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL,"
+        " version TEXT NOT NULL, iri TEXT NOT NULL,"
+        " PRIMARY KEY (kind, name, position, version, iri)) WITHOUT ROWID"
+    ),
+    "attachment": (
+        "CREATE TABLE attachment (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE,"
+        " data BLOB NOT NULL)"
+    ),
+    "attached": (
+        "CREATE TABLE attached (position INTEGER NOT NULL, attachment INTEGER NOT NULL,"
+        " PRIMARY KEY (position, attachment)) WITHOUT ROWID"
+    ),
+}
+
+# SQLite's primary result codes (https://www.sqlite.org/rescode.html) and what to do about each.
+_STORAGE_CODES: Final = {
+    sqlite3.SQLITE_FULL: "the disk or the file's quota is full; free space and repeat",
+    sqlite3.SQLITE_READONLY: "it is read-only; make file and folder writable, or choose another"
+    " folder with PROVGRAPH_HOME",
+    sqlite3.SQLITE_BUSY: f"another process held it for {BUSY_TIMEOUT_S:.0f} s; find out which"
+    " (`fuser`), and repeat",
+    sqlite3.SQLITE_LOCKED: "this process holds it elsewhere; close that use, and repeat",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; make its folder readable and writable",
+    sqlite3.SQLITE_PERM: "access was refused; mend the permissions of file and folder",
+    sqlite3.SQLITE_IOERR: "reading or writing failed; look at the disk (space, quota, health)",
+    sqlite3.SQLITE_NOMEM: "memory ran out; free memory and repeat",
+}
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about the file into StorageError and LedgerError with a next step."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Errors that Python's binding itself raises carry no code.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _STORAGE_CODES:
+            raise StorageError(f"ledger {path}: {error}: {_STORAGE_CODES[code]}") from error
+        raise LedgerError(
+            f"ledger {path}: {error}; keep a copy of the file, then check it with"
+            " `provgraph fsck` or restore a backup"
+        ) from error
+
+
+def create(path: Path, *, charter: bytes, checkpoint: bytes) -> None:
+    """Make the ledger's file with its tables unless it exists.
+
+    The file appears under its name only when whole: a process that dies here leaves no half-made
+    ledger, and of two that create at once one wins.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+
+    def fill(temporary: Path) -> None:
+        with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("BEGIN")
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            for statement in TABLES.values():
+                db.execute(statement)
+            db.execute("INSERT INTO ledger VALUES (1, ?, ?)", (charter, checkpoint))
+            db.execute("COMMIT")
+            # Closing the only connection folds the write-ahead log into the file and removes it.
+
+    with storage_errors(path):
+        publish_once(path, fill)
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Open an existing ledger's file and check that it is one that this version understands.
+
+    Raises:
+        NotFoundError: there is no file.
+        StorageError: it cannot be opened or read.
+        LedgerError: it is no ledger, or of a newer schema.
+    """
+    if not path.exists():
+        raise NotFoundError(f"no ledger at {path}; record something first, or set PROVGRAPH_HOME")
+    with storage_errors(path):
+        db = _open(path, read_only=read_only)
+        try:
+            _require_known(db, path)
+            if not read_only:
+                # FULL: COMMIT returns after the write-ahead log is on the disk (fsync).
+                db.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path.absolute()))}"
+    if not read_only:
+        return _connection(f"{uri}?mode=rw")
+    db = _connection(f"{uri}?mode=ro")
+    try:
+        db.execute("SELECT 1 FROM ledger").fetchone()
+    except sqlite3.OperationalError as error:
+        db.close()
+        # A reader in WAL mode needs the files -wal and -shm. Where the folder cannot be written
+        # and no -wal is left, nobody can be writing: the file alone is the whole ledger.
+        code = error.sqlite_errorcode & 0xFF
+        if code not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or _has_wal(path):
+            raise
+        return _connection(f"{uri}?mode=ro&immutable=1")
+    return db
+
+
+def _has_wal(path: Path) -> bool:
+    wal = path.with_name(path.name + "-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
+def _connection(uri: str) -> sqlite3.Connection:
+    db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    # The file may come from elsewhere: its schema must not call functions, and damaged cells must
+    # not be followed.
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    return db
+
+
+def _require_known(db: sqlite3.Connection, path: Path) -> None:
+    application_id: int = db.execute("PRAGMA application_id").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if application_id != APPLICATION_ID:
+        raise LedgerError(
+            f"{path} is not a provgraph ledger: expected the SQLite application id"
+            f" {APPLICATION_ID:#x}, found {application_id:#x}; choose another folder"
+        )
+    if version != SCHEMA_VERSION:
+        raise LedgerError(
+            f"ledger {path} has schema {version}, this provgraph knows schema {SCHEMA_VERSION};"
+            " use the provgraph that wrote it, or a newer one"
+        )

@@ -1,0 +1,333 @@
+"""Verifies an export bundle offline: no configuration, no identity, no network, no RDF library.
+
+A bundle proves that its records were sealed by the keys that it names and stand in the ledger whose
+checkpoint it carries. It cannot prove whose keys those are: that is for the reader, who compares
+the fingerprints printed here with ones that came another way (`--log-key`, `--producer-key`).
+
+Not here: that the readable views (JSON-LD, Turtle, TriG) say the same as the signed graphs, which
+needs an RDF parser; see `provgraph.export.views`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from provgraph.errors import FormatError, ProvgraphError, UntrustedError
+from provgraph.seal.charter import Charter, open_charter
+from provgraph.seal.entry import Entry, parse_entry
+from provgraph.seal.members import MANIFEST, read_members
+from provgraph.seal.multikey import decode_multikey, did_key, multibase_decode
+from provgraph.seal.note import (
+    Checkpoint,
+    NoteKey,
+    NoteSigner,
+    open_checkpoint,
+    open_note,
+    sign_note,
+)
+from provgraph.seal.keys import SIGNATURE_BYTES
+from provgraph.seal.proof import verify_seal
+from provgraph.seal.tlogproof import parse_tlog_proof, verify_tlog_proof
+
+MANIFEST_HEADER: Final = "provgraph-bundle/v1"
+BUNDLE_VERSION: Final = 1
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
+_RECORD = re.compile(r"records/([0-9]+)/graph\.nq")
+_GRAPH_NAME = re.compile(rb" <([^\x00-\x20<>\"{}|^`\\]+)> \.\n")
+
+Report = Callable[[int, str], None]
+"""Called with (step number, what was checked) as each step passes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedRecord:
+    """A record whose seal, entry and place in the ledger were checked."""
+
+    position: int
+    iri: str
+    graph_nq: bytes
+    entry: Entry
+    signer: str  # did:key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedBundle:
+    """What a bundle is worth after verification: only this is handed on, never its raw members."""
+
+    root: str
+    charter: Charter
+    checkpoint: Checkpoint
+    records: tuple[VerifiedRecord, ...]
+    attachments: Mapping[str, bytes]
+    members: Mapping[str, bytes]
+    signers: tuple[str, ...]
+    is_pinned: bool  # whether the reader brought keys of their own to compare with
+
+
+def write_manifest(members: Mapping[str, bytes], *, origin: str, signer: NoteSigner) -> bytes:
+    """Return the signed list of all members, in the format of `sha256sum` below one header line."""
+    lines = [f"{MANIFEST_HEADER} {origin}\n"]
+    for name in sorted(members):
+        lines.append(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n")
+    return sign_note("".join(lines).encode(), [signer])
+
+
+def verify_bundle(
+    path: Path,
+    *,
+    report: Report,
+    log_key: str | None = None,
+    producer_keys: frozenset[str] | None = None,
+) -> VerifiedBundle:
+    """Verify a bundle, step by step.
+
+    1. Its members are regular files with the names that a bundle has, each once (zip tricks,
+       path traversal, links, bombs).
+    2. The charter is signed by the log key that it names; with `log_key`, by that very key.
+    3. MANIFEST is signed by the log key, and lists every member with its SHA-256 (changed, added or
+       removed files).
+    4. The checkpoint is signed by the log key, for this origin (a checkpoint of another log).
+    5. Every record: the seal verifies over its graph (EdDSA Cryptosuites 1.0, 3.2.2).
+    6. Every record: the entry names this graph, these hashes and this proof, and every statement
+       lies in the graph of that name (a proof of another graph, a swapped signature).
+    7. Every record: the entry stands in the tree of the checkpoint (RFC 9162 inclusion), and no two
+       records claim one place (a record that was never in the ledger).
+    8. Every producer key is listed in trust.json; with `producer_keys`, among those.
+    9. Every attachment has the SHA-256 that its name says, and a signed graph mentions it.
+
+    Args:
+        path: zip or folder.
+        report: told of each step that passed.
+        log_key: did:key or multikey that the log must have, from another source than the bundle.
+        producer_keys: the same for producers.
+
+    Raises:
+        NotFoundError: there is no such file.
+        UntrustedError: the first thing that is wrong, with the step's number.
+    """
+    step = 0
+
+    def passed(text: str) -> None:
+        report(step, text)
+
+    try:
+        step = 1
+        members = read_members(path)
+        passed(f"opened {len(members)} files, all with names and sizes that a bundle may have")
+
+        step = 2
+        charter = open_charter(_member(members, "charter"))
+        note_key = charter.note_key
+        log_did = did_key(decode_multikey(charter.log_multikey))
+        if log_key is not None and _multikey(log_key) != charter.log_multikey:
+            raise UntrustedError(f"expected the log key {log_key}, found {log_did}")
+        passed(f"ledger {charter.origin}, log key {log_did}")
+
+        step = 3
+        _check_manifest(members, charter.origin, note_key)
+        passed(f"MANIFEST is signed by the log key and matches all {len(members) - 1} other files")
+
+        step = 4
+        checkpoint = open_checkpoint(_member(members, "checkpoint"), note_key)
+        passed(f"checkpoint over {checkpoint.size} entries is signed by the log key")
+
+        step = 5
+        folders = sorted(match[1] for name in members if (match := _RECORD.fullmatch(name)))
+        if not folders:
+            raise UntrustedError("the bundle holds no record, so it proves nothing")
+        seals = {}
+        for folder in folders:
+            with _context(f"records/{folder}"):
+                seals[folder] = _check_seal(members, folder)
+        passed(f"{len(folders)} seals verify over their graphs (eddsa-rdfc-2022)")
+
+        step = 6
+        for folder in folders:
+            with _context(f"records/{folder}"):
+                _check_entry(members, folder, seals[folder])
+        passed(f"{len(folders)} ledger entries name exactly these graphs and proofs")
+
+        step = 7
+        records = []
+        for folder in folders:
+            with _context(f"records/{folder}"):
+                records.append(_check_place(members, folder, note_key, checkpoint))
+        positions = {record.position for record in records}
+        if len(positions) != len(records):
+            raise UntrustedError("two records claim the same place in the ledger")
+        passed(f"{len(folders)} entries are in the tree of {checkpoint.size} (RFC 9162)")
+
+        step = 8
+        signers = _check_producers(members, records, producer_keys)
+        passed(f"sealed by {', '.join(signers)}")
+
+        step = 9
+        attachments = _check_attachments(members, records)
+        passed(f"{len(attachments)} attachments have the digests that signed graphs name")
+    except UntrustedError as error:
+        raise UntrustedError(f"step {step}: {error}") from None
+    except FormatError as error:
+        raise UntrustedError(f"step {step}: {error}") from None
+    return VerifiedBundle(
+        root=str(_json(members, "bundle.json")["root"]),
+        charter=charter,
+        checkpoint=checkpoint,
+        records=tuple(records),
+        attachments=attachments,
+        members=members,
+        signers=signers,
+        is_pinned=log_key is not None and producer_keys is not None,
+    )
+
+
+def _check_manifest(members: Mapping[str, bytes], origin: str, key: NoteKey) -> None:
+    body = open_note(members[MANIFEST], [key]).body.decode("utf-8", "strict")
+    header, _, rest = body.partition("\n")
+    if header != f"{MANIFEST_HEADER} {origin}":
+        raise FormatError(
+            f"expected a manifest of {MANIFEST_HEADER} {origin}, found {header[:200]!r}"
+        )
+    listed: dict[str, str] = {}
+    for line in rest.splitlines():
+        match = _LINE.fullmatch(line)
+        if match is None or match[2] in listed:
+            raise FormatError(f"expected '<sha256>  <name>' once per file, found {line[:200]!r}")
+        listed[match[2]] = match[1]
+    for name, data in members.items():
+        if name == MANIFEST:
+            continue
+        if name not in listed:
+            raise UntrustedError(f"{name} is not in the manifest: it was added afterwards")
+        if hashlib.sha256(data).hexdigest() != listed[name]:
+            raise UntrustedError(f"{name} was changed after the bundle was made")
+    for name in listed:
+        if name not in members:
+            raise UntrustedError(f"{name} is in the manifest and not in the bundle: it was removed")
+
+
+def _check_seal(members: Mapping[str, bytes], folder: str) -> str:
+    """Verify the seal of a record; return the proof value that verified."""
+    entry = parse_entry(_member(members, f"records/{folder}/entry.json"))
+    graph_nq = _member(members, f"records/{folder}/graph.nq")
+    proof_nq = _member(members, f"records/{folder}/proof.nq")
+    verify_seal(graph_nq, proof_nq, entry.proof_value)
+    # signature.bin is the same signature in raw form, for openssl.
+    raw = multibase_decode(entry.proof_value, length=SIGNATURE_BYTES, what="a proofValue")
+    if raw != _member(members, f"records/{folder}/signature.bin"):
+        raise UntrustedError("signature.bin is not the signature of entry.json")
+    return entry.proof_value
+
+
+def _check_entry(members: Mapping[str, bytes], folder: str, proof_value: str) -> None:
+    entry = parse_entry(_member(members, f"records/{folder}/entry.json"))
+    graph_nq = _member(members, f"records/{folder}/graph.nq")
+    proof_nq = _member(members, f"records/{folder}/proof.nq")
+    if entry.graph_sha256 != hashlib.sha256(graph_nq).hexdigest():
+        raise UntrustedError("the entry's hash is not that of graph.nq")
+    if entry.proof_sha256 != hashlib.sha256(proof_nq).hexdigest():
+        raise UntrustedError("the entry's hash is not that of proof.nq")
+    if entry.proof_value != proof_value:
+        raise UntrustedError("the entry names another proof")
+    if f"<{entry.verification_method}>".encode() not in proof_nq:
+        raise UntrustedError("the entry names another verification method than its proof")
+    suffix = f" <{entry.graph}> .".encode()
+    for line in graph_nq[:-1].split(b"\n"):
+        if not line.endswith(suffix):
+            raise UntrustedError(f"a statement of graph.nq lies outside the graph {entry.graph}")
+
+
+def _check_place(
+    members: Mapping[str, bytes], folder: str, key: NoteKey, checkpoint: Checkpoint
+) -> VerifiedRecord:
+    data = _member(members, f"records/{folder}/entry.json")
+    proof = parse_tlog_proof(_member(members, f"records/{folder}/record.tlog-proof"))
+    if int(folder) != proof.index:
+        raise UntrustedError(f"the folder says position {int(folder)}, its proof {proof.index}")
+    proved = verify_tlog_proof(proof, entry=data, key=key)
+    if proved != checkpoint:
+        raise UntrustedError("its proof leads to another checkpoint than the bundle's")
+    entry = parse_entry(data)
+    return VerifiedRecord(
+        position=proof.index,
+        iri=entry.graph,
+        graph_nq=_member(members, f"records/{folder}/graph.nq"),
+        entry=entry,
+        signer=entry.verification_method.partition("#")[0],
+    )
+
+
+def _check_producers(
+    members: Mapping[str, bytes], records: list[VerifiedRecord], pinned: frozenset[str] | None
+) -> tuple[str, ...]:
+    trust = _json(members, "trust.json")
+    rows = trust.get("keys")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise FormatError("trust.json: expected a list of keys")
+    producers = {str(row.get("id")) for row in rows if row.get("role") == "producer"}
+    signers = tuple(sorted({record.signer for record in records}))
+    allowed = None if pinned is None else {_multikey(key) for key in pinned}
+    for signer in signers:
+        if signer not in producers:
+            raise UntrustedError(f"{signer} sealed a record and is no producer in trust.json")
+        if allowed is not None and _multikey(signer) not in allowed:
+            raise UntrustedError(f"{signer} sealed a record and is not among the expected keys")
+    return signers
+
+
+def _check_attachments(
+    members: Mapping[str, bytes], records: list[VerifiedRecord]
+) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for name, data in members.items():
+        if not name.startswith("attachments/sha256-"):
+            continue
+        hex_value = name.removeprefix("attachments/sha256-")
+        if hashlib.sha256(data).hexdigest() != hex_value:
+            raise UntrustedError(f"{name} has other bytes than its name says")
+        mention = f"/content/sha256/{hex_value}>".encode()
+        if not any(mention in record.graph_nq for record in records):
+            raise UntrustedError(f"{name} is mentioned in no signed graph")
+        found[f"sha256:{hex_value}"] = data
+    return found
+
+
+def _member(members: Mapping[str, bytes], name: str) -> bytes:
+    try:
+        return members[name]
+    except KeyError:
+        raise FormatError(f"expected a member {name}, found none") from None
+
+
+def _json(members: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(_member(members, name))
+    except (ValueError, RecursionError):
+        raise FormatError(f"{name}: expected JSON") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{name}: expected a JSON object")
+    return value
+
+
+def _multikey(text: str) -> str:
+    """Return the multikey in a did:key, a verification method or a bare multikey."""
+    return text.removeprefix("did:key:").partition("#")[0]
+
+
+class _context:  # noqa: N801 - used as a statement: with _context("records/7"):
+    """Say which record an error is about."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ProvgraphError):
+            raise UntrustedError(f"{self._where}: {error}") from None

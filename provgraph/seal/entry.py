@@ -1,0 +1,121 @@
+"""The entry: the small leaf of the ledger that stands for one sealed record.
+
+Format: RFC 8785 JSON, at most 65,535 bytes (C2SP tlog-tiles), hashes only, so that content can be
+erased and the tree still verifies. Its leaf hash is SHA-256(0x00 || bytes). The salt keeps somebody
+who sees entries from testing guesses of their content.
+
+What it does not do: it holds no content and checks no signature.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from provgraph.errors import FormatError
+from provgraph.seal import jcs
+from provgraph.terms import iri
+
+ENTRY_VERSION: Final = 1
+MAX_ENTRY_BYTES: Final = 65_535
+SALT_BYTES: Final = 16
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SALT = re.compile(r"[0-9a-f]{32}")
+_KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_PROOF_VALUE = re.compile(r"z[1-9A-HJ-NP-Za-km-z]{1,127}")
+
+# JSON key of each field; the version is the only key without one.
+_KEYS: Final = {
+    "graph": "graph",
+    "graphSha256": "graph_sha256",
+    "kind": "kind",
+    "proofSha256": "proof_sha256",
+    "proofValue": "proof_value",
+    "salt": "salt",
+    "verificationMethod": "verification_method",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One leaf. Digests and salt are lower-case hex; `graph` is the record's IRI."""
+
+    kind: str  # record, key-add, key-revoke, tombstone, witness, …
+    graph: str
+    graph_sha256: str
+    proof_sha256: str
+    proof_value: str
+    verification_method: str
+    salt: str
+
+    def __post_init__(self) -> None:
+        iri(self.graph)
+        iri(self.verification_method)
+        for name, pattern in (
+            ("kind", _KIND),
+            ("graph_sha256", _SHA256),
+            ("proof_sha256", _SHA256),
+            ("proof_value", _PROOF_VALUE),
+            ("salt", _SALT),
+        ):
+            value: str = getattr(self, name)
+            if not pattern.fullmatch(value):
+                raise FormatError(
+                    f"entry of {self.graph}: expected {name} as {pattern.pattern},"
+                    f" found {value[:200]!r}"
+                )
+
+    def encode(self) -> bytes:
+        """Return the entry's bytes, the leaf of the tree.
+
+        Raises:
+            FormatError: longer than MAX_ENTRY_BYTES.
+        """
+        members: dict[str, jcs.Json] = {key: getattr(self, name) for key, name in _KEYS.items()}
+        members["version"] = ENTRY_VERSION
+        data = jcs.encode(members)
+        if len(data) > MAX_ENTRY_BYTES:
+            raise FormatError(
+                f"entry of {self.graph[:200]}: expected at most {MAX_ENTRY_BYTES} bytes,"
+                f" found {len(data)}; shorten the record's id"
+            )
+        return data
+
+
+def new_salt() -> str:
+    """Return 16 random bytes in hex."""
+    return secrets.token_hex(SALT_BYTES)
+
+
+def parse_entry(data: bytes) -> Entry:
+    """Read an entry's bytes.
+
+    Raises:
+        FormatError: too long, not canonical JSON, another version, a member missing or unknown.
+    """
+    if len(data) > MAX_ENTRY_BYTES:
+        raise FormatError(
+            f"expected an entry of at most {MAX_ENTRY_BYTES} bytes, found {len(data)}"
+        )
+    value = jcs.parse_canonical(data)
+    if not isinstance(value, Mapping) or set(value) != {*_KEYS, "version"}:
+        raise FormatError(
+            f"expected an entry with the members {', '.join(sorted(_KEYS))} and version,"
+            f" found {data[:200]!r}"
+        )
+    if value["version"] != ENTRY_VERSION or isinstance(value["version"], bool):
+        raise FormatError(
+            f"expected an entry of version {ENTRY_VERSION}, found {value['version']!r};"
+            " a newer provgraph wrote it"
+        )
+    fields: dict[str, str] = {}
+    for key, name in _KEYS.items():
+        member = value[key]
+        if not isinstance(member, str):
+            raise FormatError(f"expected a string as {key} of an entry, found {member!r}")
+        fields[name] = member
+    return Entry(**fields)

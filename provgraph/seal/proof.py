@@ -1,0 +1,199 @@
+"""The seal: a W3C Data Integrity proof over the canonical bytes of one graph.
+
+Specifications: Verifiable Credential Data Integrity 1.0 section 4, Data Integrity EdDSA
+Cryptosuites 1.0 section 3.2 (`eddsa-rdfc-2022`). The proof configuration is always the same five
+canonical lines, so neither signing nor verifying needs an RDF or JSON-LD processor.
+
+What it does not do: it judges no trust (whose key it is, and whether it was revoked), and does not
+canonicalise: the graph's bytes come from `provgraph.terms`, or from outside and are then checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from provgraph.errors import FormatError, UntrustedError
+from provgraph.seal.keys import SIGNATURE_BYTES, Signer, verify_ed25519
+from provgraph.seal.multikey import (
+    ED25519,
+    base58_encode,
+    multibase_decode,
+    parse_verification_method,
+)
+from provgraph.terms import MAX_GRAPH_BYTES, format_time
+
+CRYPTOSUITE: Final = "eddsa-rdfc-2022"
+
+_SECURITY: Final = "https://w3id.org/security#"
+_CONFIG: Final = (
+    '_:c14n0 <http://purl.org/dc/terms/created> "{created}"'
+    "^^<http://www.w3.org/2001/XMLSchema#dateTime> .\n"
+    "_:c14n0 <http://www.w3.org/1999/02/22-rdf-syntax-ns#type>"
+    f" <{_SECURITY}DataIntegrityProof> .\n"
+    f'_:c14n0 <{_SECURITY}cryptosuite> "{CRYPTOSUITE}"^^<{_SECURITY}cryptosuiteString> .\n'
+    f"_:c14n0 <{_SECURITY}proofPurpose> <{_SECURITY}assertionMethod> .\n"
+    f"_:c14n0 <{_SECURITY}verificationMethod> <{{method}}> .\n"
+)
+_PROOF: Final = re.compile(
+    re.escape(_CONFIG)
+    .replace(re.escape("{created}"), "(?P<created>[0-9TZ:.-]{20,27})")
+    .replace(re.escape("{method}"), "(?P<method>did:key:z[1-9A-Za-z]{1,128}#z[1-9A-Za-z]{1,128})")
+)
+
+# The five lines with the longest time and key are under 800 bytes.
+_MAX_PROOF_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """A proof as it was made: what goes into the ledger beside the graph."""
+
+    graph_sha256: bytes
+    proof_nq: bytes
+    proof_value: str
+    verification_method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofConfig:
+    """What a proof configuration says: the signer's claim of time, and the key."""
+
+    created: datetime
+    verification_method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedSeal:
+    """The facts that a signature was checked for. `created` is the signer's claim, no more."""
+
+    graph_sha256: bytes
+    proof_sha256: bytes
+    verification_method: str
+    public_key: bytes
+    created: datetime
+
+
+def proof_config(created: datetime, verification_method: str) -> bytes:
+    """Return `proof.nq`: the proof without its value, as five canonical N-Quads lines."""
+    return _CONFIG.format(created=format_time(created), method=verification_method).encode()
+
+
+def parse_proof_config(proof_nq: bytes) -> ProofConfig:
+    """Read `proof.nq`; the inverse of `proof_config`, and of nothing else.
+
+    Raises:
+        FormatError: not exactly the five lines, or a time that is none.
+    """
+    if len(proof_nq) > _MAX_PROOF_BYTES:
+        raise FormatError(
+            f"expected a proof of at most {_MAX_PROOF_BYTES} bytes, found {len(proof_nq)}"
+        )
+    match = _PROOF.fullmatch(proof_nq.decode("ascii", "replace"))
+    created = _parse_time(match["created"]) if match else None
+    if match is None or created is None:
+        raise FormatError(
+            f"expected the five lines of an {CRYPTOSUITE} proof configuration, with the time as"
+            f" 2026-01-02T03:04:05Z and a did:key; found {proof_nq[:200]!r}"
+        )
+    return ProofConfig(created=created, verification_method=match["method"])
+
+
+def seal(graph_nq: bytes, *, signer: Signer, created: datetime) -> Seal:
+    """Sign the canonical N-Quads of a graph.
+
+    Raises:
+        FormatError: the bytes are not sorted N-Quads lines.
+    """
+    require_sorted_lines(graph_nq)
+    proof_nq = proof_config(created, signer.verification_method)
+    graph_sha256 = hashlib.sha256(graph_nq).digest()
+    # EdDSA Cryptosuites 1.0, 3.2.4: the proof's hash stands first.
+    signature = signer.sign(hashlib.sha256(proof_nq).digest() + graph_sha256)
+    return Seal(
+        graph_sha256=graph_sha256,
+        proof_nq=proof_nq,
+        proof_value="z" + base58_encode(signature),
+        verification_method=signer.verification_method,
+    )
+
+
+def verify_seal(graph_nq: bytes, proof_nq: bytes, proof_value: str) -> VerifiedSeal:
+    """Check that a key signed exactly this graph.
+
+    1. The graph's bytes are sorted lines (otherwise one graph would have several texts).
+    2. The proof configuration is exactly the five lines of this cryptosuite (EdDSA Cryptosuites
+       3.2.5: type, cryptosuite and purpose are fixed, so none can be swapped).
+    3. The verification method is a did:key whose fragment is the key itself, Ed25519, not weak.
+    4. The proof value is base58btc of 64 bytes, in its only spelling.
+    5. The signature verifies over SHA-256(proof) || SHA-256(graph) (EdDSA Cryptosuites 3.2.2).
+
+    Raises:
+        FormatError: steps 1 to 4, where the form is wrong.
+        UntrustedError: step 3, a weak key or another algorithm; step 5.
+    """
+    # 1.
+    require_sorted_lines(graph_nq)
+    # 2.
+    config = parse_proof_config(proof_nq)
+    # 3. (verify_ed25519 refuses weak keys)
+    key = parse_verification_method(config.verification_method)
+    if key.algorithm != ED25519:
+        raise UntrustedError(
+            f"expected an Ed25519 key for {CRYPTOSUITE}, found {key.algorithm}"
+            f" in {config.verification_method}"
+        )
+    # 4.
+    signature = multibase_decode(proof_value, length=SIGNATURE_BYTES, what="a proofValue")
+    # 5.
+    graph_sha256 = hashlib.sha256(graph_nq).digest()
+    proof_sha256 = hashlib.sha256(proof_nq).digest()
+    verify_ed25519(key.raw, signature, proof_sha256 + graph_sha256, what="seal")
+    return VerifiedSeal(
+        graph_sha256=graph_sha256,
+        proof_sha256=proof_sha256,
+        verification_method=config.verification_method,
+        public_key=key.raw,
+        created=config.created,
+    )
+
+
+def require_sorted_lines(graph_nq: bytes) -> None:
+    """Refuse bytes that are no canonical line order: LF after each line, sorted, none twice, UTF-8.
+
+    Bytes compare as code points do, so no decoding is needed to compare.
+
+    Raises:
+        FormatError: what is wrong, with the line.
+    """
+    if len(graph_nq) > MAX_GRAPH_BYTES:
+        raise FormatError(
+            f"expected a graph of at most {MAX_GRAPH_BYTES} bytes, found {len(graph_nq)}"
+        )
+    if not graph_nq.isascii():
+        try:
+            graph_nq.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError(f"expected a graph in UTF-8: {error}") from None
+    if not graph_nq.endswith(b" .\n") or b"\r" in graph_nq:
+        raise FormatError("expected N-Quads lines that each end in ' .' and LF, without CR")
+    previous = b""
+    for number, line in enumerate(graph_nq[:-1].split(b"\n"), start=1):
+        if line <= previous:
+            raise FormatError(
+                f"expected sorted N-Quads lines without duplicates; line {number} does not come"
+                f" after the one before it: {line[:120]!r}"
+            )
+        previous = line
+
+
+def _parse_time(text: str) -> datetime | None:
+    """Read a time in the only spelling that `format_time` writes."""
+    try:
+        created = datetime.fromisoformat(text)
+        return created if format_time(created) == text else None
+    except (ValueError, FormatError):
+        return None

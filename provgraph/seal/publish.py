@@ -1,0 +1,62 @@
+"""Files that come into being whole and exactly once: keys, and a new ledger.
+
+A file is written under a temporary name in its folder, made durable, and linked to its final name.
+`link` fails where the name exists, so of two processes that make the same file at once one wins and
+the other reads what the winner made. POSIX; no specification.
+
+What it does not do: replace an existing file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from provgraph.errors import StorageError
+
+PRIVATE_FOLDER_MODE: Final = 0o700
+PRIVATE_FILE_MODE: Final = 0o600
+
+
+def publish_once(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make the file `path` unless it exists; `fill` writes it under a temporary name.
+
+    The file is readable by its owner only. After the return the file exists, whole and durable,
+    made by this process or by another one. `fill` gets the path of an empty file.
+
+    Raises:
+        StorageError: the folder cannot be made or written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    try:
+        path.parent.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE))
+        try:
+            fill(temporary)
+            # If the process dies before the link, the name does not exist and a file `.….new` lies
+            # in the folder that nothing reads.
+            _sync(temporary)
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
+        # If the power fails before this, the name may be gone, and the next call makes the file
+        # again; nothing was acknowledged that rests on it.
+        _sync(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make {path}: {error.strerror or error};"
+            " free space, or choose a writable folder with PROVGRAPH_HOME"
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

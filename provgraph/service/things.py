@@ -1,0 +1,144 @@
+"""What people call things, turned into IRIs: `churn:3`, `churn`, a digest, a path, a run id.
+
+Only the ledger's name table and the file system are asked; no index is needed, so that `deploy`
+and `approve` stay as light as capture.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from provgraph import terms, vocab
+from provgraph.digests import Digest, digest_path
+from provgraph.errors import CaptureError, FormatError, NotFoundError, UsageError
+from provgraph.ledger.rows import StoredName
+from provgraph.ledger.sqlite import Ledger
+from provgraph.records import Entity, Missing
+
+KINDS: Final = ("model", "dataset", "feature-set", "file", "run")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What a name means: one or several IRIs (several contents under one version), and how."""
+
+    iris: tuple[str, ...]
+    by: str  # iri | digest | name | path | run
+
+
+def resolve(ledger: Ledger, text: str) -> Resolved:
+    """Find what somebody means.
+
+    Tried in this order: IRI, digest, run id, `name:version`, name (its latest version), path of an
+    existing file (by content). `kind/name` tells two kinds of one name apart.
+
+    Raises:
+        NotFoundError: nothing here goes by that.
+        UsageError: a name that several kinds of things have.
+    """
+    text = text.strip()
+    if not text:
+        raise UsageError("expected the name of a thing, found nothing")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://|urn:|pkg:|mailto:", text):
+        return Resolved(iris=(terms.to_iri(text),), by="iri")
+    if _HEX.fullmatch(text):
+        text = f"sha256:{text}"
+    if re.match(r"[a-z][a-z0-9-]*:[0-9a-f]{8,}$", text):
+        try:
+            return Resolved(iris=(vocab.content_iri(Digest.parse(text)),), by="digest")
+        except FormatError:
+            pass
+    if _UUID.fullmatch(text):
+        return Resolved(iris=(vocab.run_iri(text),), by="run")
+    rows = find_names(ledger, text)
+    if rows:
+        kinds = sorted({row.kind for row in rows})
+        if len(kinds) > 1:
+            choices = ", ".join(f"{kind}/{text}" for kind in kinds)
+            raise UsageError(f"{text!r} names several kinds of things; say which: {choices}")
+        last = rows[-1]
+        same = {row.iri for row in rows if row.version == last.version}
+        iris = tuple(sorted(same)) if last.version else (last.iri,)
+        return Resolved(iris=iris, by="name")
+    path = Path(text)
+    if path.exists():
+        try:
+            return Resolved(iris=(vocab.content_iri(digest_path(path).digest),), by="path")
+        except CaptureError as error:
+            raise NotFoundError(str(error)) from None
+    raise NotFoundError(
+        f"nothing here is called {text!r}: no name, digest, run or file."
+        " `provgraph list` shows what is known"
+    )
+
+
+def find_names(ledger: Ledger, text: str) -> list[StoredName]:
+    """Return the rows of the name table that `name`, `name:version` or `kind/name` means."""
+    kinds: tuple[str, ...] = KINDS
+    kind, slash, rest = text.partition("/")
+    if slash and kind in KINDS:
+        kinds, text = (kind,), rest
+    for name, version in _splits(text):
+        rows = [
+            row
+            for each in kinds
+            for row in ledger.names(each, name)
+            if version is None or row.version == version
+        ]
+        if rows:
+            return sorted(rows, key=lambda row: row.index)
+    return []
+
+
+def model_entity(ledger: Ledger, text: str) -> Entity:
+    """Return the model that a deployment or approval is about, as an entity of its record.
+
+    An unknown model is recorded all the same, as named and with what is missing: the fact that
+    somebody deployed it must not be lost.
+    """
+    try:
+        found = resolve(ledger, text)
+    except (NotFoundError, UsageError) as error:
+        return Entity(
+            kind="model",
+            uri=vocab.named_iri("model", ledger.namespace, *text.split(":", 1)),
+            missing=(Missing(field="model", reason=str(error)),),
+        )
+    iri = found.iris[0]
+    if len(found.iris) > 1:
+        reason = f"{text} names {len(found.iris)} different contents; say which by digest"
+        version = vocab.named_iri("model", ledger.namespace, *text.split(":", 1))
+        return Entity(kind="model", uri=version, missing=(Missing(field="model", reason=reason),))
+    digest = content_digest(iri)
+    return Entity(kind="model", uri=iri) if digest is None else Entity(kind="model", digest=digest)
+
+
+def content_digest(iri: str) -> Digest | None:
+    """Return the digest in a content IRI, None for any other IRI."""
+    head, _, rest = iri.partition(f"{vocab.ID}content/")
+    if head or not rest:
+        return None
+    algorithm, _, value = rest.partition("/")
+    try:
+        return Digest(algorithm, value)
+    except FormatError:
+        return None
+
+
+def _splits(text: str) -> list[tuple[str, str | None]]:
+    """Ways to read `a:b:c` as name and version: the whole as a name first, then each colon."""
+    splits: list[tuple[str, str | None]] = [(text, None)]
+    places = [place for place, character in enumerate(text) if character == ":"]
+    splits += [(text[:place], text[place + 1 :]) for place in reversed(places)]
+    return splits
+
+
+def is_path_like(text: str) -> bool:
+    """Whether text looks like a path rather than a name."""
+    return os.sep in text or text.startswith((".", "~"))

@@ -1,0 +1,187 @@
+"""Every setting in one table: name, unit, default, help. Environment first, then `config.toml`.
+
+A setting `query_timeout_s` is the environment variable `PROVGRAPH_QUERY_TIMEOUT_S` and the key
+`query_timeout_s` in `<home>/config.toml`. Nothing else in the package reads its own variables from
+the environment; secrets (`PROVGRAPH_KEY_PASSPHRASE`) are read only from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from provgraph.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table."""
+
+    name: str
+    default: str
+    unit: str
+    help: str
+
+
+TABLE: Final = (
+    Setting(
+        name="home",
+        default="~/.provgraph",
+        unit="folder",
+        help="Where ledger, keys, journals and index live.",
+    ),
+    Setting(
+        name="namespace",
+        default="",
+        unit="text",
+        help="Whose names these are (models, persons): your organisation's domain, say."
+        " Chosen once, when the ledger is made; empty means a random one of its own.",
+    ),
+    Setting(
+        name="strict",
+        default="auto",
+        unit="auto|on|off",
+        help="Whether capture raises its own faults. auto: only under pytest.",
+    ),
+    Setting(
+        name="enabled",
+        default="on",
+        unit="on|off",
+        help="off turns capture into a no-op, without a change of code.",
+    ),
+    Setting(
+        name="owner",
+        default="",
+        unit="text",
+        help="Owner of runs that name none.",
+    ),
+    Setting(
+        name="query_timeout_s",
+        default="60",
+        unit="seconds",
+        help="Deadline of a free SPARQL query; at the deadline its process is killed.",
+    ),
+    Setting(
+        name="query_memory_mib",
+        default="2048",
+        unit="MiB",
+        help="Address space that the process of a free SPARQL query may take beyond its start.",
+    ),
+    Setting(
+        name="query_rows",
+        default="100000",
+        unit="rows",
+        help="Rows after which a free SPARQL query is refused rather than cut.",
+    ),
+    Setting(
+        name="index_wait_s",
+        default="30",
+        unit="seconds",
+        help="How long to wait for another process that is using the index.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings in force, parsed."""
+
+    home: Path
+    namespace: str
+    strict: str
+    enabled: bool
+    owner: str
+    query_timeout_s: float
+    query_memory_mib: int
+    query_rows: int
+    index_wait_s: float
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger's SQLite file."""
+        return self.home / "ledger.db"
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where private keys are kept."""
+        return self.home / "keys"
+
+    @property
+    def index_folder(self) -> Path:
+        """The disposable index."""
+        return self.home / "index"
+
+    @property
+    def journal_folder(self) -> Path:
+        """Facts of runs that are not sealed yet."""
+        return self.home / "journal"
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings in force.
+
+    Raises:
+        UsageError: a value that its row does not allow, or an unreadable config.toml.
+    """
+    home = Path(environ.get("PROVGRAPH_HOME") or TABLE[0].default).expanduser().absolute()
+    stored = _read_config(home / "config.toml")
+    values: dict[str, object] = {}
+    for row in TABLE:
+        text = environ.get(f"PROVGRAPH_{row.name.upper()}") or stored.get(row.name) or row.default
+        values[row.name] = _parse(row, str(text))
+    values["home"] = home
+    known = {field.name for field in fields(Settings)}
+    return Settings(**{name: values[name] for name in known})  # type: ignore[arg-type]
+
+
+def is_strict(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether capture raises its own faults: by setting, or because pytest is running."""
+    if settings.strict == "auto":
+        return "PYTEST_CURRENT_TEST" in environ
+    return settings.strict == "on"
+
+
+def _parse(row: Setting, text: str) -> object:
+    if row.unit == "seconds":
+        return _number(row, text)
+    if row.unit in {"MiB", "rows"}:
+        return int(_number(row, text))
+    if "|" in row.unit:
+        if text not in row.unit.split("|"):
+            raise UsageError(f"setting {row.name}: expected one of {row.unit}, found {text!r}")
+        return text == "on" if row.unit == "on|off" else text
+    return text
+
+
+def _number(row: Setting, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(
+            f"setting {row.name}: expected a number above 0 of {row.unit}, found {text!r}"
+        )
+    return value
+
+
+def _read_config(path: Path) -> Mapping[str, object]:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}; mend its permissions") from error
+    import tomllib
+
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
+    unknown = sorted(set(data) - {row.name for row in TABLE if row.name != "home"})
+    if unknown:
+        raise UsageError(f"{path}: unknown setting {unknown[0]!r}; `provgraph settings` lists all")
+    return data
