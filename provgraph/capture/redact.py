@@ -120,13 +120,17 @@ _SCHEME = re.compile(
 )
 _CURL_USER = re.compile(r"((?:^|\s)(?:-u|--user)[ =][^\s:]+:)(?!\d+(?:\s|$))\S+")
 
-# name=value, "name": "value", name: value, --name value. The value ends at a space, at a quote, or
-# where the next name of a query string or connection string begins.
-_ASSIGNMENT = re.compile(
+# name=value, "name": "value", name: value, --name value. Only an option takes the next word: in prose
+# a word follows a word. The value ends at a space, at its quote, or where the next name of a query
+# string or connection string begins.
+_NAME = re.compile(
     r"(?<![\w.\-])(?P<name>-{0,2}[A-Za-z_][\w.\-]*+)"
-    r"(?P<sep>\\?[\"']?[ \t]*(?:=>|:=|=(?!=)|:(?![:/]))[ \t]*|(?<=[\w])[ \t]+(?![\-=:]))"
-    r"(?P<value>\\\"[^\"]*\\\"|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
-    r"|(?:(?![&;,][\w.\-%]+=|[,;)\]}]*(?:\s|$))[^\s\"'])+)"
+    r"(?:\\?[\"']?[ \t]*(?:=>|:=|=(?!=)|:(?![:/]))[ \t]*|(?P<space>[ \t]+))"
+)
+_VALUE = re.compile(
+    r"(?P<quote>\\\"|\"|')(?P<quoted>(?:(?!(?P=quote))(?:\\.|[^\\]))*)"
+    r"|(?P<bare>\[redacted\]|(?:(?![&;,][\w.\-%]+=|[,;)\]}]*(?:\s|$))[^\s\"'])+)",
+    re.DOTALL,
 )
 
 
@@ -209,23 +213,33 @@ def _redact_named(text: str) -> str:
     lower = text.lower()
     if not any(map(lower.__contains__, _NAME_MARKS)):
         return text
-    return _ASSIGNMENT.sub(_redact_assignment, _HEADER.sub(rf"\1{REDACTED}", text))
+    text = _HEADER.sub(rf"\1{REDACTED}", text)
+    parts: list[str] = []
+    start = position = 0
+    # Not one substitution: what follows a harmless name is searched again, it may hold a secret.
+    while match := _NAME.search(text, position):
+        position = match.end()
+        if not _names_secret(match):
+            continue
+        value = _VALUE.match(text, position)
+        if value is None:
+            continue
+        group = "bare" if value["quote"] is None else "quoted"
+        if not _is_harmless(value[group]):
+            parts += (text[start : value.start(group)], REDACTED)
+            start = value.end(group)
+        position = value.end()
+    return "".join((*parts, text[start:])) if parts else text
 
 
-def _redact_assignment(match: re.Match[str]) -> str:
-    name, separator, value = match.group("name", "sep", "value")
-    # Without = or : only an option takes the next word; in prose a word follows a word.
-    if separator.isspace() and not name.startswith("-"):
-        return match[0]
+def _names_secret(match: re.Match[str]) -> bool:
+    name = match["name"]
+    if match["space"] is not None and not name.startswith("-"):
+        return False
+    if is_secret_name(name.lstrip("-")):
+        return True
     # `signature` is a secret in a signed URL; elsewhere it is that of a model or a function.
-    in_query = match.string[max(match.start() - 1, 0)] in "?&"
-    if not is_secret_name(name.lstrip("-")) and not (in_query and name.lower() == "signature"):
-        return match[0]
-    quote = next((mark for mark in ('\\"', '"', "'") if value.startswith(mark)), "")
-    inner = value[len(quote) : len(value) - len(quote)] if quote else value
-    if _is_harmless(inner):
-        return match[0]
-    return f"{name}{separator}{quote}{REDACTED}{quote}"
+    return name.lower() == "signature" and match.string[max(match.start() - 1, 0)] in "?&"
 
 
 def _is_name(text: str) -> bool:

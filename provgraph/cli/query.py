@@ -122,7 +122,7 @@ def run_sparql(arguments: argparse.Namespace) -> int:
     elif arguments.format in RDF_FORMATS:
         from provgraph.export.rdf import triples_as
 
-        sys.stdout.write(triples_as(answer.rows, arguments.format))
+        sys.stdout.write(triples_as(answer.rows, arguments.format).decode())
     elif arguments.format == "json":
         print_json(sparql_json(answer.columns, answer.rows))
     elif arguments.format == "csv":

@@ -1,0 +1,1 @@
+"""Views and bundles: what is in the ledger, written for other people and other tools."""

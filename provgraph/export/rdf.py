@@ -10,6 +10,8 @@ has no named graphs, so it does not tell which record made a statement; TriG doe
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -20,6 +22,9 @@ from provgraph.terms import Term
 from provgraph.vocab import LABEL, PREFIXES, A
 
 _Statement = tuple[Term, Term, Term, Term]
+
+# Between two subjects, and between two graphs. Line feeds in literals are written as escapes.
+_BLOCK_END = re.compile(rb"(?<= \.\n)(?=\t?[^\t}])|(?<=^}\n)(?=.)", re.MULTILINE)
 
 _FIRST: Final = {A: "0", LABEL: "1"}
 
@@ -56,6 +61,20 @@ def as_nquads(graphs: Sequence[bytes]) -> bytes:
     return "".join(lines).encode()
 
 
+def triples_as(rows: Sequence[Sequence[Term | None]], form: str) -> bytes:
+    """Write triples of canonical terms (a CONSTRUCT's answer) as turtle, ntriples or jsonld.
+
+    Unlike records, such an answer may hold blank nodes.
+    """
+    text = "".join(f"{s} {p} {o} .\n" for s, p, o in rows)
+    written = {
+        "turtle": pyoxigraph.RdfFormat.TURTLE,
+        "ntriples": pyoxigraph.RdfFormat.N_TRIPLES,
+        "jsonld": pyoxigraph.RdfFormat.JSON_LD,
+    }[form]
+    return _serialize(text, pyoxigraph.RdfFormat.N_TRIPLES, written)
+
+
 def _read(graphs: Iterable[bytes]) -> set[_Statement]:
     return {statement for graph in graphs for statement in terms.parse_lines(graph)}
 
@@ -66,7 +85,13 @@ def _reading_order(triple: tuple[Term, Term, Term]) -> tuple[Term, str, Term]:
 
 
 def _serialize(text: str, read: pyoxigraph.RdfFormat, write: pyoxigraph.RdfFormat) -> bytes:
-    quads = pyoxigraph.parse(text, format=read)
     # Only prefixes that occur: a long head for a short graph helps nobody.
     prefixes = {name: iri for name, iri in PREFIXES.items() if f"<{iri}" in text}
-    return pyoxigraph.serialize(quads, format=write, prefixes=prefixes)
+    written = io.BytesIO()
+    quads = pyoxigraph.parse(text, format=read)
+    pyoxigraph.serialize(quads, written, format=write, prefixes=prefixes)
+    # Oxigraph writes prefixes of equal length in any order.
+    lines = written.getvalue().splitlines(keepends=True)
+    count = sum(line.startswith(b"@prefix ") for line in lines[: len(prefixes)])
+    body = _BLOCK_END.sub(b"\n", b"".join(lines[count:]))
+    return b"".join(sorted(lines[:count])) + (b"\n" + body if body else b"")

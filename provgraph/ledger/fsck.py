@@ -18,10 +18,9 @@ from typing import Any
 from provgraph.digests import Digest
 from provgraph.errors import FormatError, LedgerError, UntrustedError
 from provgraph.ledger import schema
-from provgraph.ledger.charter import open_charter
+from provgraph.seal.charter import open_charter
 from provgraph.ledger.rows import NameRow, StoredRecord, require_covered
 from provgraph.ledger.sqlite import Ledger, iri_key
-from provgraph.seal.entry import parse_entry
 from provgraph.seal.merkle import Frontier, leaf_hash
 from provgraph.seal.note import open_checkpoint
 from provgraph.seal.proof import verify_seal
@@ -147,7 +146,6 @@ def _require_seal(record: StoredRecord, *, where: str) -> None:
             f"{where}: sealed by {verified.verification_method},"
             f" its entry says {record.verification_method}"
         )
-    parse_entry(record.entry)
 
 
 def _require_additions(
@@ -166,25 +164,23 @@ def _require_additions(
 
 
 def _require_no_orphans(ledger: Ledger, db: sqlite3.Connection, size: int) -> None:
-    for what, statement in (
-        ("a name", "SELECT name FROM name WHERE position NOT BETWEEN 0 AND ? LIMIT 1"),
+    # Positions are dense by now, so a record exists exactly below the size.
+    for what, statement, values in (
+        ("the name", "SELECT name FROM name WHERE position NOT BETWEEN 0 AND ?", (size - 1,)),
         (
-            "an attachment",
-            "SELECT position FROM attached WHERE position NOT BETWEEN 0 AND ? LIMIT 1",
+            "the attachment",
+            "SELECT attachment FROM attached WHERE position NOT BETWEEN 0 AND ?"
+            " OR attachment NOT IN (SELECT id FROM attachment)",
+            (size - 1,),
         ),
         (
-            "an attachment",
-            "SELECT id FROM attachment"
-            " WHERE id NOT IN (SELECT attachment FROM attached WHERE position < ?) LIMIT 1",
-        ),
-        (
-            "an attachment",
-            "SELECT attachment FROM attached WHERE position < ? + 1"
-            " AND attachment NOT IN (SELECT id FROM attachment) LIMIT 1",
+            "the attachment",
+            "SELECT id FROM attachment WHERE id NOT IN (SELECT attachment FROM attached)",
+            (),
         ),
     ):
-        row = db.execute(statement, (size - 1,)).fetchone()
+        row = db.execute(f"{statement} LIMIT 1", values).fetchone()
         if row is not None:
             raise UntrustedError(
-                f"ledger {ledger.path}: {what} ({row[0]!r}) belongs to no record of it"
+                f"ledger {ledger.path}: {what} {row[0]!r} belongs to no record of it"
             )

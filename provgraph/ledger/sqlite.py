@@ -31,7 +31,7 @@ from provgraph.errors import (
     UntrustedError,
 )
 from provgraph.ledger import compression, schema
-from provgraph.ledger.charter import Charter, new_charter, open_charter
+from provgraph.seal.charter import Charter, new_charter, open_charter
 from provgraph.ledger.rows import (
     MAX_ATTACHMENT_BYTES,
     Pending,

@@ -22,7 +22,7 @@ from provgraph.errors import FormatError, ProvgraphError, UntrustedError
 from provgraph.seal.charter import Charter, open_charter
 from provgraph.seal.entry import Entry, parse_entry
 from provgraph.seal.members import MANIFEST, read_members
-from provgraph.seal.multikey import decode_multikey, did_key, multibase_decode
+from provgraph.seal.multikey import ED25519, PublicKey, did_key, encode_multikey, multibase_decode
 from provgraph.seal.note import (
     Checkpoint,
     NoteKey,
@@ -72,9 +72,10 @@ class VerifiedBundle:
 
 def write_manifest(members: Mapping[str, bytes], *, origin: str, signer: NoteSigner) -> bytes:
     """Return the signed list of all members, in the format of `sha256sum` below one header line."""
-    lines = [f"{MANIFEST_HEADER} {origin}\n"]
-    for name in sorted(members):
-        lines.append(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n")
+    lines = [
+        f"{MANIFEST_HEADER} {origin}\n",
+        *(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n" for name in sorted(members)),
+    ]
     return sign_note("".join(lines).encode(), [signer])
 
 
@@ -124,8 +125,9 @@ def verify_bundle(
         step = 2
         charter = open_charter(_member(members, "charter"))
         note_key = charter.note_key
-        log_did = did_key(decode_multikey(charter.log_multikey))
-        if log_key is not None and _multikey(log_key) != charter.log_multikey:
+        log = PublicKey(algorithm=ED25519, raw=charter.log_key)
+        log_did = did_key(log)
+        if log_key is not None and _multikey(log_key) != encode_multikey(log):
             raise UntrustedError(f"expected the log key {log_key}, found {log_did}")
         passed(f"ledger {charter.origin}, log key {log_did}")
 

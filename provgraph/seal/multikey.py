@@ -9,6 +9,7 @@ What it does not do: it holds no private key, computes on no curve and loads no 
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,8 @@ P256: Final = "P-256"
 _CODECS: Final = {ED25519: (b"\xed\x01", 32), P256: (b"\x80\x24", 33)}
 
 _FIELD: Final = 2**255 - 19
+# The DER of SubjectPublicKeyInfo up to the 32 key bytes (RFC 8410 section 4).
+_SPKI_ED25519: Final = bytes.fromhex("302a300506032b6570032100")
 _SIGN_BIT: Final = 1 << 255
 _ORDER_8_Y: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 
@@ -129,6 +132,18 @@ def decode_multikey(text: str) -> PublicKey:
 def did_key(key: PublicKey) -> str:
     """Return `did:key:<multikey>`."""
     return f"did:key:{encode_multikey(key)}"
+
+
+def public_pem(key: PublicKey) -> bytes:
+    """Return an Ed25519 public key as PEM (RFC 8410 SubjectPublicKeyInfo), for openssl.
+
+    Raises:
+        FormatError: another algorithm.
+    """
+    if key.algorithm != ED25519:
+        raise FormatError(f"expected an Ed25519 key, found {key.algorithm}")
+    text = base64.b64encode(_SPKI_ED25519 + key.raw).decode()
+    return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n".encode()
 
 
 def verification_method(key: PublicKey) -> str:

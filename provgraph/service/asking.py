@@ -111,7 +111,7 @@ class Reader:
 
     def walk(self, text: str, *, up: bool, max_depth: int | None) -> Lineage:
         """Walk the lineage of a thing; a run stands for what it made (or used)."""
-        roots = self._entities(self.resolve(text), up=up)
+        roots = self.entities(self.resolve(text), up=up)
         walk = lineage.upstream if up else lineage.downstream
         return walk(self.index.select, roots, max_depth=max_depth)
 
@@ -166,7 +166,7 @@ class Reader:
             if predicate is not None and value is not None
         )
 
-    def _entities(self, iris: list[str], *, up: bool) -> list[str]:
+    def entities(self, iris: list[str], *, up: bool = True) -> list[str]:
         relation = "^prov:wasGeneratedBy" if up else "prov:used"
         query = (
             f"PREFIX prov: <{vocab.PROV}> PREFIX pg: <{vocab.PG}> SELECT DISTINCT ?e WHERE {{"

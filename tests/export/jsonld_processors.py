@@ -7,6 +7,7 @@ of jsonld.js, writes every xsd:double anew (`0.97` becomes `9.7E-1`), also one g
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pyoxigraph as ox
@@ -83,8 +84,18 @@ IRI = st.one_of(
     SEGMENT.map(lambda s: f"{vocab.ID}thing/{s}"),
     SEGMENT.map(lambda s: f"urn:x:{s}"),
     st.sampled_from(
-        ["tag:example.org,2026:x", "pg:rowCount", "pg://x", "data:text/plain,hi", "model:m"]
-        + ["https://x/%20a?q=1&r=(2)#f", "id:x", "xsd:string", "prov:used", "file:///a//b"]
+        [
+            "tag:example.org,2026:x",
+            "pg:rowCount",
+            "pg://x",
+            "data:text/plain,hi",
+            "model:m",
+            "id:x",
+            "xsd:string",
+            "prov:used",
+            "file:///a//b",
+            "https://x/%20a?q=1&r=(2)#f",
+        ]
     ),
 )
 KNOWN = sorted({*vocab.P.values(), *vocab.PROV_T.values(), vocab.LABEL, vocab.LICENSE, vocab.A})
@@ -102,9 +113,13 @@ LITERAL = st.one_of(
     st.floats().map(terms.double),
     st.booleans().map(terms.boolean),
     st.sampled_from(
-        [terms.decimal(Decimal("1.5")), Term('"x"@en-gb'), Term('"2026-01-02T03:04:05Z"')]
-        + [terms.typed("2026-01-02", f"{vocab.XSD}date"), terms.typed("x", "urn:x:type")]
-        + [terms.typed("2026-01-02T03:04:05.5Z", f"{vocab.XSD}dateTime")]
+        [
+            terms.decimal(Decimal("1.5")),
+            terms.timestamp(datetime(2026, 1, 2, 3, 4, 5, 500000, UTC)),
+            terms.typed("2026-01-02", f"{vocab.XSD}date"),
+            terms.typed("x", "urn:x:type"),
+            Term('"x"@en-gb'),
+        ]
     ),
 )
 

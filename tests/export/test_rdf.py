@@ -32,22 +32,35 @@ def lines(data: bytes, read: ox.RdfFormat, write: ox.RdfFormat) -> bytes:
     return b"".join(sorted({*written.splitlines(keepends=True)}))
 
 
-def test_turtle_reads_well():
-    assert (
-        as_turtle([small(), small(f"{G}2")]).decode()
-        == f"""\
+HEAD = f"""\
 @prefix metric: <{vocab.METRIC}> .
 @prefix pg: <{vocab.PG}> .
 @prefix prov: <{vocab.PROV}> .
 @prefix rdf: <{vocab.RDF}> .
 @prefix rdfs: <{vocab.RDFS}> .
 @prefix xsd: <{vocab.XSD}> .
+
 """
-    )
+BLOCK = f"""\
+<{vocab.ID}run/u1> a pg:Run ;
+\trdfs:label "fit" ;
+\tprov:used <{vocab.ID}content/sha256/00ff> ;
+\tmetric:auc "0.97"^^xsd:double ;
+\tpg:exitCode 0 .
+"""
 
 
-def test_trig_reads_well():
-    assert as_trig([small()]).decode() == ""
+def test_turtle_has_a_block_for_each_subject():
+    other = Graph(f"{G}2")
+    other.add(terms.iri("urn:x:b"), LABEL, terms.string('a\n"b" .\n<c>'))
+    turtle = as_turtle([small(), small(f"{G}3"), other.canonical()]).decode()
+    assert turtle == HEAD + BLOCK + '\n<urn:x:b> rdfs:label "a\\n\\"b\\" .\\n<c>" .\n'
+
+
+def test_trig_has_a_block_for_each_graph():
+    trig = as_trig([small(f"{G}2"), small()]).decode()
+    inside = "".join(f"\t{line}" for line in BLOCK.splitlines(keepends=True))
+    assert trig == HEAD + f"<{G}2> {{\n{inside}}}\n\n<{G}> {{\n{inside}}}\n"
 
 
 @settings(max_examples=150, deadline=None)

@@ -70,7 +70,7 @@ def test_transparency_dev_inclusion_vectors() -> None:
             refused = True
         assert (vector["desc"], refused) == (vector["desc"], vector["wantErr"])
         outcomes[refused] += 1
-    assert outcomes == INCLUSION_OUTCOMES
+    assert outcomes == {True: 92, False: 6}
 
 
 def test_transparency_dev_consistency_vectors() -> None:
@@ -90,11 +90,7 @@ def test_transparency_dev_consistency_vectors() -> None:
         expected = vector["wantErr"] or vector["desc"] == SHORT_ROOTS
         assert (vector["desc"], refused) == (vector["desc"], expected)
         outcomes[refused] += 1
-    assert outcomes == CONSISTENCY_OUTCOMES
-
-
-INCLUSION_OUTCOMES = {True: 0, False: 0}
-CONSISTENCY_OUTCOMES = {True: 0, False: 0}
+    assert outcomes == {True: 93, False: 5}
 
 
 def _naive_root(leaves: list[bytes]) -> bytes:

@@ -33,6 +33,7 @@ class Charter:
     namespace: str
     created: str
     log_key: bytes
+    note: bytes  # the signed text itself, as it travels in an export
 
     @property
     def note_key(self) -> NoteKey:
@@ -75,7 +76,9 @@ def open_charter(data: bytes) -> Charter:
     key = decode_multikey(match[4])
     if key.algorithm != ED25519:
         raise UntrustedError(f"expected an Ed25519 log key in a charter, found {key.algorithm}")
-    charter = Charter(origin=match[1], namespace=match[2], created=match[3], log_key=key.raw)
+    charter = Charter(
+        origin=match[1], namespace=match[2], created=match[3], log_key=key.raw, note=data
+    )
     if open_note(data, [charter.note_key]).body != text.encode():
         raise UntrustedError("charter: its signed text is not the text that was read")
     return charter

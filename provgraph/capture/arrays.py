@@ -1,0 +1,169 @@
+"""Arrays and tensors digested by content: `array-v1` and `sparse-v1` (docs/digests.md).
+
+The digest covers the element type by its common name, the shape, and the elements bit for bit in C
+order and little-endian. So NumPy, PyTorch, JAX and TensorFlow agree where type, shape and bits
+agree; device, strides, byte order and gradients are no content. Unlike a table an array keeps its
+type: float32 and float64 are different arrays, and so are 0.0 and -0.0.
+
+No library is imported here except numpy, inside functions. What lies on a device, or is not
+contiguous, is copied block by block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from provgraph.capture.tables import digest_table
+from provgraph.digests import Digest
+from provgraph.errors import CaptureError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+# How much is copied at once.
+_BLOCK_BYTES: Final = 4 * 1024 * 1024
+
+# numpy dtypes without a fixed width in bits that all platforms share.
+_PLATFORM_TYPES: Final = "longdouble and clongdouble"
+
+
+def digest_array(array: Array) -> Digest:
+    """Return the `array-v1` digest of a numpy array of any memory layout.
+
+    Texts and objects are digested as `table-v1` does a column, with the shape before it.
+
+    Raises:
+        CaptureError: a dtype or an object that has no canonical form.
+    """
+    dtype = array.dtype
+    if dtype.kind in "OUST":
+        return _digest_cells(array)
+    if dtype.names is not None or (dtype.kind == "V" and not _is_extended(dtype)):
+        raise CaptureError(f"a {array.ndim}-dimensional array of {dtype} has no canonical form")
+    if dtype.kind in "fc" and dtype.itemsize > (8 if dtype.kind == "f" else 16):
+        raise CaptureError(f"{dtype} differs between platforms; convert it to float64")
+    return _finish(_header(dtype.name, array.shape), _numpy_bytes(array))
+
+
+def digest_tensor(tensor: Any) -> Digest:
+    """Return the `array-v1` digest of a PyTorch tensor on any device.
+
+    Raises:
+        CaptureError: sparse, quantized, or without data (meta, fake, nested).
+    """
+    torch = sys.modules["torch"]
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_sparse or tensor.layout != torch.strided:
+        raise CaptureError(f"a tensor of layout {tensor.layout} is not dense; hand over .to_dense()")
+    if tensor.is_quantized or kind.startswith("q"):
+        raise CaptureError(f"a quantized tensor ({kind}) has no canonical form; hand over .dequantize()")
+    if tensor.is_meta or tensor.is_nested:
+        raise CaptureError("a tensor without data or without one shape has no content to digest")
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    return _finish(_header(kind, tuple(tensor.shape)), _tensor_bytes(plain, torch))
+
+
+def digest_sparse(matrix: Any) -> Digest:
+    """Return the `sparse-v1` digest of a SciPy sparse matrix or array in any format.
+
+    Duplicates are summed, explicit zeros dropped, elements sorted by row, then column: formats of
+    one matrix agree.
+
+    Raises:
+        CaptureError: more than two dimensions, or an element type without a canonical form.
+    """
+    import numpy as np
+
+    if len(matrix.shape) != 2:
+        raise CaptureError(f"a sparse array of shape {matrix.shape} is not a matrix; reshape it")
+    rows = matrix.tocsr()
+    if not rows.has_canonical_format or not rows.data.all():
+        rows = rows.copy() if rows is matrix else rows
+        rows.sum_duplicates()
+        rows.eliminate_zeros()
+    hasher = hashlib.sha256(b"provgraph sparse-v1\n")
+    shape = ",".join(map(str, matrix.shape))
+    hasher.update(f"{rows.dtype.name} {shape} {rows.nnz}\n".encode())
+    for part in (rows.indptr, rows.indices):
+        for block in _numpy_bytes(part.astype(np.int64, copy=False)):
+            hasher.update(block)
+    for block in _numpy_bytes(rows.data):
+        hasher.update(block)
+    return Digest("sparse-v1", hasher.hexdigest())
+
+
+def _digest_cells(array: Array) -> Digest:
+    from provgraph.capture.cells import numpy_column
+
+    column = numpy_column(array.reshape(-1))
+    table, _ = digest_table([("", column)], rows=column.rows)
+    return _finish(_header("cells", array.shape), iter([str(table).encode()]))
+
+
+def _header(kind: str, shape: tuple[int, ...]) -> bytes:
+    return f"provgraph array-v1\n{kind} {','.join(map(str, shape))}\n".encode()
+
+
+def _finish(header: bytes, blocks: Iterator[Any]) -> Digest:
+    hasher = hashlib.sha256(header)
+    for block in blocks:
+        hasher.update(block)
+    return Digest("array-v1", hasher.hexdigest())
+
+
+def _is_extended(dtype: Any) -> bool:
+    """Whether a dtype comes from ml_dtypes (bfloat16, float8…), which numpy counts as void."""
+    return type(dtype).__module__ != "numpy.dtypes" or dtype.type.__module__ == "ml_dtypes"
+
+
+def _numpy_bytes(array: Array) -> Iterator[Array]:
+    """Yield the elements of an array as bytes, in C order and little-endian."""
+    import numpy as np
+
+    if not array.size:
+        return
+    if array.dtype.kind == "V" or array.dtype.kind in "Mm":
+        # Same bits under a plain type: the buffer protocol does not know these.
+        array = array.view(f"{'<' if array.dtype.isnative else '>'}u{array.dtype.itemsize}")
+    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
+        little = array.dtype.newbyteorder("<")
+    else:
+        little = array.dtype
+    if array.flags.c_contiguous and little == array.dtype:
+        yield array.reshape(-1).view(np.uint8)
+        return
+    blocks = np.nditer(
+        array,
+        flags=["external_loop", "buffered", "delay_bufalloc"],
+        op_dtypes=[little],
+        casting="equiv",
+        order="C",
+        buffersize=max(1, _BLOCK_BYTES // little.itemsize),
+    )
+    for block in blocks:
+        yield np.ascontiguousarray(block).view(np.uint8)
+
+
+def _tensor_bytes(tensor: Any, torch: Any) -> Iterator[Array]:
+    if not tensor.numel():
+        return
+    # numpy has no bfloat16 and no float8: their bits under an integer type.
+    bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    if tensor.dtype.itemsize in bits and tensor.dim():
+        tensor = tensor.view(bits[tensor.dtype.itemsize])
+    if tensor.device.type == "cpu":
+        yield from _numpy_bytes(tensor.numpy())
+        return
+    if tensor.is_contiguous():
+        flat = tensor.view(-1)
+        step = max(1, _BLOCK_BYTES // tensor.element_size())
+    else:
+        flat = tensor
+        step = max(1, _BLOCK_BYTES * len(tensor) // (tensor.numel() * tensor.element_size()))
+    for start in range(0, len(flat), step):
+        yield from _numpy_bytes(flat[start : start + step].cpu().numpy())

@@ -1,0 +1,1 @@
+"""The folder that `provgraph exec` puts on PYTHONPATH: it holds `sitecustomize` and nothing else."""

@@ -1,0 +1,101 @@
+"""HOWTO-VERIFY.txt: how to check a bundle with coreutils and openssl, and nothing of ours.
+
+The text names the real files, keys and sizes of its bundle, so that every line can be pasted. What
+each check shows, and what none can show, stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from provgraph.ledger.rows import StoredRecord
+from provgraph.ledger.sqlite import Ledger
+from provgraph.seal.entry import parse_entry
+from provgraph.seal.multikey import ED25519, PublicKey, did_key, encode_multikey
+
+_TEXT = """\
+HOW TO VERIFY THIS BUNDLE WITHOUT PROVGRAPH
+===========================================
+{title}
+Ledger {origin}. Unpack the bundle and run the lines below in its folder, in bash.
+They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
+
+0. WHOSE KEYS
+   The keys in this bundle prove nothing by themselves. Ask the ledger's operator, by another way
+   than this file, whether these are the right ones:
+     log       {log}
+{producers}
+1. NO FILE WAS CHANGED, ADDED OR REMOVED
+   MANIFEST lists the SHA-256 of every other file.
+
+     sed '/^$/,$d' MANIFEST | tail -n +2 | sha256sum --check --quiet && echo unchanged
+     diff <(sed '/^$/,$d' MANIFEST | tail -n +2 | cut -c67- | sort) \\
+          <(find . -type f ! -name MANIFEST | cut -c3- | sort) && echo complete
+
+2. MANIFEST AND CHECKPOINT ARE SIGNED BY THE LOG KEY
+   Both are C2SP signed notes: text, an empty line, a signature line.
+
+     for f in MANIFEST checkpoint; do
+       sed '/^$/,$d' $f > /tmp/note.txt
+       tail -n 1 $f | awk '{{print $NF}}' | base64 -d | tail -c 64 > /tmp/note.sig
+       openssl pkeyutl -verify -pubin -inkey keys/log-{log_multikey}.pem -rawin \\
+         -in /tmp/note.txt -sigfile /tmp/note.sig
+     done
+
+3. EVERY RECORD WAS SEALED BY ITS PRODUCER
+   The signature is over SHA-256(proof.nq) followed by SHA-256(graph.nq), as
+   W3C Data Integrity (eddsa-rdfc-2022) says.
+
+     for r in records/*; do
+       key=$(sed -n 's/.*#\\(z[^"]*\\)".*/\\1/p' $r/entry.json)
+       sha256sum $r/proof.nq $r/graph.nq | cut -c1-64 | tr -d '\\n' | xxd -r -p > /tmp/hashes
+       openssl pkeyutl -verify -pubin -inkey keys/producer-$key.pem -rawin \\
+         -in /tmp/hashes -sigfile $r/signature.bin | sed "s|^|$r |"
+     done
+
+4. EVERY RECORD STANDS IN THE LEDGER
+   entry.json holds the hashes of graph.nq and proof.nq, and is a leaf of the Merkle tree (RFC 9162)
+   whose root is the third line of the checkpoint. This walks from each leaf to the root.
+
+     root=$(sed -n 3p checkpoint | base64 -d | xxd -p -c 64); size=$(sed -n 2p checkpoint)
+     for r in records/*; do
+       for f in graph proof; do
+         grep -q "\\"${{f}}Sha256\\":\\"$(sha256sum < $r/$f.nq | cut -c1-64)\\"" $r/entry.json || echo "$r/$f.nq WRONG"
+       done
+       h=$( (printf '\\000'; cat $r/entry.json) | sha256sum | cut -c1-64)
+       n=$(sed -n 's/^index //p' $r/record.tlog-proof); last=$((size - 1))
+       for s in $(sed '1,/^index /d; /^$/,$d' $r/record.tlog-proof); do
+         s=$(echo $s | base64 -d | xxd -p -c 64)
+         if [ $((n % 2)) = 1 ] || [ $n = $last ]; then
+           h=$(printf '01%s%s' $s $h | xxd -r -p | sha256sum | cut -c1-64)
+           while [ $((n % 2)) = 0 ] && [ $n != 0 ]; do n=$((n / 2)); last=$((last / 2)); done
+         else
+           h=$(printf '01%s%s' $h $s | xxd -r -p | sha256sum | cut -c1-64)
+         fi
+         n=$((n / 2)); last=$((last / 2))
+       done
+       [ "$h" = "$root" ] && echo "$r in the tree" || echo "$r NOT IN THE TREE"
+     done
+
+WHAT THIS SHOWS, AND WHAT IT CANNOT
+   Shown: these records were sealed with these keys, stand in this ledger, and have not been changed
+   since. Not shown: that what was recorded is true, that nothing else happened, or that the ledger
+   has no other version of its history; compare its checkpoint with one that you kept earlier.
+
+With provgraph installed, `provgraph verify <this bundle>` does all of this, and checks as well that
+the readable views (lineage.jsonld, lineage.trig, record.jsonld, record.ttl) say what was signed.
+"""
+
+
+def howto_verify(stored: Sequence[StoredRecord], ledger: Ledger, title: str) -> str:
+    """Write the instructions for one bundle."""
+    log = PublicKey(algorithm=ED25519, raw=ledger.log_key)
+    methods = sorted({parse_entry(record.entry).verification_method for record in stored})
+    producers = "".join(f"     producer  {method.partition('#')[0]}\n" for method in methods)
+    return _TEXT.format(
+        title=" ".join(title.split()),
+        origin=ledger.origin,
+        log=did_key(log),
+        log_multikey=encode_multikey(log),
+        producers=producers,
+    )

@@ -1,0 +1,94 @@
+"""Exporting a thing's lineage, as RDF or as a bundle that anyone can verify offline."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from provgraph.errors import StorageError, UsageError
+from provgraph.export import bundle, jsonld, rdf
+from provgraph.query.closure import Closure, closure
+from provgraph.seal.members import write_folder, write_zip
+from provgraph.service.asking import Reader
+from provgraph.service.home import log_signer
+
+RDF_FORMATS: Final = ("jsonld", "turtle", "trig", "nquads")
+
+
+def collect(reader: Reader, thing: str) -> Closure:
+    """Find every record behind a thing.
+
+    Raises:
+        NotFoundError: nothing here goes by that name, or nothing is said of it.
+        UsageError: the name means several contents.
+    """
+    iris = reader.resolve(thing)
+    if len(iris) > 1:
+        choices = ", ".join(iris)
+        raise UsageError(f"{thing} names {len(iris)} contents; say which by digest: {choices}")
+    reader.describe(iris[0])
+    return closure(reader.index.select, reader.entities(iris) or iris)
+
+
+def export_rdf(reader: Reader, thing: str, form: str) -> bytes:
+    """Return the lineage of a thing in an RDF format: jsonld, turtle, trig or nquads."""
+    found = collect(reader, thing)
+    graphs = [reader.ledger.graph(_index(reader, iri)) for iri in found.records]
+    if form == "jsonld":
+        return jsonld.to_bytes(jsonld.lineage_document(graphs, found.roots[0]))
+    writers = {"turtle": rdf.as_turtle, "trig": rdf.as_trig, "nquads": rdf.as_nquads}
+    return writers[form](graphs)
+
+
+def export_bundle(reader: Reader, thing: str) -> dict[str, bytes]:
+    """Return the members of a verifiable bundle of a thing's lineage."""
+    found = collect(reader, thing)
+    root = found.roots[0]
+    label = found.lineage.nodes[root].fact("label")
+    return bundle.make_bundle(
+        reader.ledger,
+        subject=bundle.Subject(root=root, title=thing if label is None else label),
+        records=found.records,
+        log_signer=log_signer(reader.settings),
+    )
+
+
+def save_bundle(members: Mapping[str, bytes], path: Path) -> None:
+    """Write a bundle to a zip (a name that ends in .zip) or a new folder, whole or not at all.
+
+    Raises:
+        UsageError: the folder exists already.
+        StorageError: the disk did not take it.
+    """
+    is_zip = path.suffix == ".zip"
+    if not is_zip and path.exists():
+        raise UsageError(f"{path} exists already; name a new folder, or a .zip file to replace")
+    try:
+        place = Path(tempfile.mkdtemp(prefix=".provgraph-", dir=path.absolute().parent))
+        try:
+            made = place / path.name
+            (write_zip if is_zip else write_folder)(made, members)
+            if is_zip:
+                with made.open("rb") as file:
+                    os.fsync(file.fileno())
+            # Until the rename there is nothing under the final name; after it, all of it.
+            made.replace(path)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; make room, or write elsewhere"
+        ) from error
+
+
+def _index(reader: Reader, iri: str) -> int:
+    index = reader.ledger.find(iri)
+    if index is None:
+        raise StorageError(
+            f"the index knows {iri} and the ledger does not; run `provgraph reindex`"
+        )
+    return index
