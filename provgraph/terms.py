@@ -74,6 +74,10 @@ _STATEMENT = re.compile(
 _UNESCAPE = re.compile(r"\\(?:u00(..)|(.))")
 _ECHARS: Final = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
 
+# What Oxigraph's decimals hold: 128 bits with 18 digits after the point.
+MAX_FRACTION_DIGITS: Final = 18
+_MAX_DECIMAL: Final = 1e18
+
 _INTEGER: Final = f"^^<{XSD}integer>"
 _DECIMAL: Final = f"^^<{XSD}decimal>"
 _DOUBLE: Final = f"^^<{XSD}double>"
@@ -130,7 +134,8 @@ def decimal(value: Decimal) -> Term:
     """Return an xsd:decimal literal without exponent or trailing zeros."""
     if not value.is_finite():
         raise FormatError(f"expected a finite decimal, found {value}")
-    return Term(f'"{_plain(value)}"{_DECIMAL}')
+    # There is one decimal zero: the index rewrites `-0`.
+    return Term(f'"{_plain(value) if value else "0"}"{_DECIMAL}')
 
 
 def double(value: float) -> Term:
@@ -147,6 +152,23 @@ def double(value: float) -> Term:
         elif text.endswith(".0"):
             text = text[:-2]
     return Term(f'"{text}"{_DOUBLE}')
+
+
+def real(value: float) -> Term:
+    """Return a number exactly: as xsd:decimal where that can be computed with, else as xsd:double.
+
+    JSON-LD processors in JavaScript and Python write every xsd:double anew (`0.97` becomes
+    `9.7E-1`, 17 digits become 16), so a signature over one would not verify through them; decimals
+    they leave alone. Engines compute with decimals of up to 18 digits after the point, so numbers
+    that need more, are too large, or are none (NaN, infinities) stay doubles.
+    """
+    if not math.isfinite(value) or abs(value) >= _MAX_DECIMAL:
+        return double(value)
+    exact = Decimal(repr(float(value)))
+    exponent = exact.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -MAX_FRACTION_DIGITS:
+        return double(value)
+    return decimal(exact)
 
 
 def boolean(value: bool, /) -> Term:  # noqa: FBT001 - the value is the subject, not a switch
@@ -190,7 +212,7 @@ def scalar(value: str | float | Decimal | datetime) -> Term:
     if isinstance(value, int):
         return integer(value)
     if isinstance(value, float):
-        return double(value)
+        return real(value)
     if isinstance(value, Decimal):
         return decimal(value)
     return timestamp(value)

@@ -101,7 +101,6 @@ PROPERTIES: Final = (
     "rowCount",
     "columnCount",
     "version",
-    "vendor",
     "missing",
     "field",
     "reason",
@@ -222,10 +221,8 @@ LABEL: Final = terms.iri(f"{RDFS}label")
 
 PROV_TERMS: Final = (
     "Activity",
-    "Agent",
     "Association",
     "Bundle",
-    "Delegation",
     "Entity",
     "Generation",
     "Organization",
@@ -233,7 +230,6 @@ PROV_TERMS: Final = (
     "Plan",
     "SoftwareAgent",
     "Usage",
-    "actedOnBehalfOf",
     "activity",
     "agent",
     "atLocation",

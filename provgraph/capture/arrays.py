@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 # How much is copied at once.
 _BLOCK_BYTES: Final = 4 * 1024 * 1024
 
-# numpy dtypes without a fixed width in bits that all platforms share.
-_PLATFORM_TYPES: Final = "longdouble and clongdouble"
-
 
 def digest_array(array: Array) -> Digest:
     """Return the `array-v1` digest of a numpy array of any memory layout.
@@ -40,14 +37,10 @@ def digest_array(array: Array) -> Digest:
     Raises:
         CaptureError: a dtype or an object that has no canonical form.
     """
-    dtype = array.dtype
-    if dtype.kind in "OUST":
+    if array.dtype.kind in "OUST":
         return _digest_cells(array)
-    if dtype.names is not None or (dtype.kind == "V" and not _is_extended(dtype)):
-        raise CaptureError(f"a {array.ndim}-dimensional array of {dtype} has no canonical form")
-    if dtype.kind in "fc" and dtype.itemsize > (8 if dtype.kind == "f" else 16):
-        raise CaptureError(f"{dtype} differs between platforms; convert it to float64")
-    return _finish(_header(dtype.name, array.shape), _numpy_bytes(array))
+    _require_plain(array.dtype)
+    return _finish(_header(array.dtype.name, array.shape), _numpy_bytes(array))
 
 
 def digest_tensor(tensor: Any) -> Digest:
@@ -59,20 +52,24 @@ def digest_tensor(tensor: Any) -> Digest:
     torch = sys.modules["torch"]
     kind = str(tensor.dtype).removeprefix("torch.")
     if tensor.is_sparse or tensor.layout != torch.strided:
-        raise CaptureError(f"a tensor of layout {tensor.layout} is not dense; hand over .to_dense()")
+        raise CaptureError(
+            f"a tensor of layout {tensor.layout} is not dense; hand over .to_dense()"
+        )
     if tensor.is_quantized or kind.startswith("q"):
-        raise CaptureError(f"a quantized tensor ({kind}) has no canonical form; hand over .dequantize()")
+        raise CaptureError(
+            f"a quantized tensor ({kind}) has no canonical form; hand over .dequantize()"
+        )
     if tensor.is_meta or tensor.is_nested:
         raise CaptureError("a tensor without data or without one shape has no content to digest")
     plain = tensor.detach().resolve_conj().resolve_neg()
     return _finish(_header(kind, tuple(tensor.shape)), _tensor_bytes(plain, torch))
 
 
-def digest_sparse(matrix: Any) -> Digest:
-    """Return the `sparse-v1` digest of a SciPy sparse matrix or array in any format.
+def digest_sparse(matrix: Any) -> tuple[Digest, int]:
+    """Return the `sparse-v1` digest of a SciPy sparse matrix, and the bytes it covers.
 
-    Duplicates are summed, explicit zeros dropped, elements sorted by row, then column: formats of
-    one matrix agree.
+    Duplicates are summed, explicit zeros dropped, elements sorted by row, then column: all formats
+    of one matrix agree.
 
     Raises:
         CaptureError: more than two dimensions, or an element type without a canonical form.
@@ -81,6 +78,7 @@ def digest_sparse(matrix: Any) -> Digest:
 
     if len(matrix.shape) != 2:
         raise CaptureError(f"a sparse array of shape {matrix.shape} is not a matrix; reshape it")
+    _require_plain(matrix.dtype)
     rows = matrix.tocsr()
     if not rows.has_canonical_format or not rows.data.all():
         rows = rows.copy() if rows is matrix else rows
@@ -89,12 +87,12 @@ def digest_sparse(matrix: Any) -> Digest:
     hasher = hashlib.sha256(b"provgraph sparse-v1\n")
     shape = ",".join(map(str, matrix.shape))
     hasher.update(f"{rows.dtype.name} {shape} {rows.nnz}\n".encode())
-    for part in (rows.indptr, rows.indices):
-        for block in _numpy_bytes(part.astype(np.int64, copy=False)):
-            hasher.update(block)
-    for block in _numpy_bytes(rows.data):
-        hasher.update(block)
-    return Digest("sparse-v1", hasher.hexdigest())
+    size_bytes = 0
+    for part in (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data):
+        for block in _numpy_bytes(part):
+            hasher.update(block.data)
+            size_bytes += block.nbytes
+    return Digest("sparse-v1", hasher.hexdigest()), size_bytes
 
 
 def _digest_cells(array: Array) -> Digest:
@@ -116,9 +114,12 @@ def _finish(header: bytes, blocks: Iterator[Any]) -> Digest:
     return Digest("array-v1", hasher.hexdigest())
 
 
-def _is_extended(dtype: Any) -> bool:
-    """Whether a dtype comes from ml_dtypes (bfloat16, float8…), which numpy counts as void."""
-    return type(dtype).__module__ != "numpy.dtypes" or dtype.type.__module__ == "ml_dtypes"
+def _require_plain(dtype: Any) -> None:
+    # ml_dtypes' bfloat16 and float8 are void to numpy, but have a name and a width.
+    if dtype.kind == "O" or (dtype.kind == "V" and dtype.type.__module__ == "numpy"):
+        raise CaptureError(f"elements of type {dtype} have no canonical form")
+    if dtype.itemsize > (16 if dtype.kind == "c" else 8):
+        raise CaptureError(f"{dtype} differs between platforms; convert it to float64")
 
 
 def _numpy_bytes(array: Array) -> Iterator[Array]:
@@ -127,23 +128,21 @@ def _numpy_bytes(array: Array) -> Iterator[Array]:
 
     if not array.size:
         return
-    if array.dtype.kind == "V" or array.dtype.kind in "Mm":
-        # Same bits under a plain type: the buffer protocol does not know these.
-        array = array.view(f"{'<' if array.dtype.isnative else '>'}u{array.dtype.itemsize}")
-    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
-        little = array.dtype.newbyteorder("<")
-    else:
-        little = array.dtype
-    if array.flags.c_contiguous and little == array.dtype:
+    width = array.dtype.itemsize
+    if array.dtype.kind not in "biufc" or array.dtype.type.__module__ != "numpy":
+        # The same bits under a plain type: dates and bfloat16 cannot be iterated over in blocks.
+        array = array.view(f"{'=' if array.dtype.isnative else array.dtype.byteorder}u{width}")
+    little = array.dtype.newbyteorder("<")
+    if array.flags.c_contiguous and array.dtype == little:
         yield array.reshape(-1).view(np.uint8)
         return
     blocks = np.nditer(
         array,
-        flags=["external_loop", "buffered", "delay_bufalloc"],
+        flags=["external_loop", "buffered"],
         op_dtypes=[little],
         casting="equiv",
         order="C",
-        buffersize=max(1, _BLOCK_BYTES // little.itemsize),
+        buffersize=max(1, _BLOCK_BYTES // width),
     )
     for block in blocks:
         yield np.ascontiguousarray(block).view(np.uint8)

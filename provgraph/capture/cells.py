@@ -31,7 +31,6 @@ from provgraph.capture.tables import (
 from provgraph.errors import CaptureError
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
@@ -79,6 +78,11 @@ def cells_column(cells: Iterable[Any], *, rows: int) -> Column:
         read=lambda start, stop: array_block(compact[start:stop]),
         children=lambda: parts,
     )
+
+
+def is_scalar(cls: type) -> bool:
+    """Tell whether a type of cells is a single value: a number, text, time, or None."""
+    return _tag_of(cls) not in {_TAG["list"], _TAG["struct"], _UNKNOWN}
 
 
 def numpy_column(values: Array) -> Column:
@@ -225,7 +229,7 @@ def _numbers(kind: str, cells: Array, valid: Array | None) -> Column:
     integers = [item for item in items if not isinstance(item, (float, np.floating))]
     low, high = int(min(integers)), int(max(integers))
     if not any(floats):
-        if -_INT64_END <= low and high < _INT64_END:
+        if low >= -_INT64_END and high < _INT64_END:
             return _from_array(kind, cells.astype(np.int64), valid)
         if low >= 0 and high < _UINT64_END:
             return _from_array(kind, cells.astype(np.uint64), valid)

@@ -231,9 +231,10 @@ def _digest_column(column: Column) -> tuple[bytes, int]:
     size_bytes = 0
     for block in column.blocks():
         whole = _without_nan(block) if column.kind == "number" else block
-        for part in (_bitmap(whole), _values(whole, written_as, column.unit), whole.data):
+        values = _values(whole, written_as, column.unit)
+        for part in (_bitmap(whole).data, values.data, memoryview(whole.data)):
             hasher.update(part)
-            size_bytes += memoryview(part).nbytes
+            size_bytes += part.nbytes
     children = column.children()
     hasher.update(_u64(len(children)))
     for name, child in children:
@@ -280,7 +281,7 @@ def _class_of_numbers(column: Column) -> str:
         high = int(largest) if high is None else max(high, int(largest))
     if low is None or high is None:
         return "null"
-    if -_INT64_END <= low and high < _INT64_END:
+    if low >= -_INT64_END and high < _INT64_END:
         return "int"
     return "uint" if low >= 0 and high < _UINT64_END else "float"
 

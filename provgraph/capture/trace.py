@@ -16,6 +16,7 @@ Units: nanoseconds, bytes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -147,26 +148,35 @@ def read_trace(
     )
 
 
-def changed_since(folders: Collection[str], started_ns: int, *, known: Collection[str]) -> list[str]:
+def is_python(program: str) -> bool:
+    """Whether a program has the name of a Python interpreter.
+
+    >>> is_python("python3.11"), is_python("pythonista")
+    (True, False)
+    """
+    return _PYTHON.fullmatch(program) is not None
+
+
+def changed_since(
+    folders: Collection[str], started_ns: int, *, known: Collection[str]
+) -> list[str]:
     """Return files right inside the folders that changed since then and are not among the known.
 
     Whoever changed them: the command, unseen, or another process. So it is a hint, not a fact.
     """
     seen = {os.path.realpath(path) for path in known}
-    found = []
+    found: list[str] = []
     for folder in sorted(set(folders)):
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if (
-                        not entry.name.startswith(".")
-                        and entry.is_file(follow_symlinks=False)
-                        and entry.stat(follow_symlinks=False).st_mtime_ns >= started_ns
-                        and os.path.realpath(entry.path) not in seen
-                    ):
-                        found.append(entry.path)
-        except OSError:
-            continue  # a folder that is gone cannot give a hint
+        # A folder that is gone cannot give a hint.
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            found += [
+                entry.path
+                for entry in entries
+                if not entry.name.startswith(".")
+                and entry.is_file(follow_symlinks=False)
+                and entry.stat(follow_symlinks=False).st_mtime_ns >= started_ns
+                and os.path.realpath(entry.path) not in seen
+            ]
     return sorted(found)
 
 
@@ -232,7 +242,7 @@ def _move(files: dict[str, _File], source: str, target: str) -> None:
 
 def _plain(path: str) -> str:
     """Return an absolute path without `.` and `..`, whose links are those of now."""
-    if "/." in path or "//" in path:
+    if any(part in path for part in ("/../", "/./", "//")):
         return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     return path
 
@@ -247,7 +257,7 @@ def _unseen_programs(events: _Events, root_process: int) -> tuple[tuple[str, ...
         if name is not None:
             programs[name] -= 1
     left = sorted(name for name, count in programs.items() if count > 0)
-    python = [name for name in left if _PYTHON.fullmatch(name)]
+    python = [name for name in left if is_python(name)]
     others = [name for name in left if name not in python and name not in _HARMLESS_PROGRAMS]
     return tuple(others), sum(programs[name] for name in python)
 

@@ -24,6 +24,7 @@ from provgraph.terms import Term, literal_parts
 _NUMBERS: Final[Mapping[str, Callable[[str], Any]]] = {
     f"{vocab.XSD}integer": int,
     f"{vocab.XSD}double": float,
+    f"{vocab.XSD}decimal": float,
     f"{vocab.XSD}boolean": lambda text: text == "true",
 }
 
@@ -59,7 +60,7 @@ def readable(term: Term | None, labels: Mapping[str, str] | None = None) -> str:
         iri = term[1:-1]
         return (labels or {}).get(iri) or short(iri)
     text, datatype, _ = literal_parts(term)
-    if datatype == f"{vocab.XSD}double":
+    if datatype in {f"{vocab.XSD}double", f"{vocab.XSD}decimal"}:
         return f"{float(text):.6g}"
     if datatype == f"{vocab.XSD}dateTime":
         return text.replace("T", " ")[:19] + "Z"

@@ -90,10 +90,15 @@ class Sheet:
         if value is not None:
             self.graph.add(subject, predicate, terms.string(value))
 
-    def number(self, subject: Term, predicate: Term, value: float | None) -> None:
-        """Add an integer or double, or nothing where it is not known."""
+    def number(self, subject: Term, predicate: Term, value: int | None) -> None:
+        """Add an integer, or nothing where it is not known."""
         if value is not None:
-            self.graph.add(subject, predicate, terms.scalar(value))
+            self.graph.add(subject, predicate, terms.integer(value))
+
+    def real(self, subject: Term, predicate: Term, value: float | None) -> None:
+        """Add a real number, or nothing where it is not known."""
+        if value is not None:
+            self.graph.add(subject, predicate, terms.real(value))
 
     def time(self, subject: Term, predicate: Term, value: datetime | None) -> None:
         """Add a time, or nothing where it is not known."""

@@ -118,7 +118,7 @@ def _run(run: Run, record_iri: str, context: Context) -> Sheet:
     sheet.text(subject, P["reason"], run.reason)
     sheet.time(subject, PROV_T["startedAtTime"], run.started_at)
     sheet.time(subject, PROV_T["endedAtTime"], run.ended_at)
-    sheet.number(subject, P["durationSeconds"], run.duration_s)
+    sheet.real(subject, P["durationSeconds"], run.duration_s)
     sheet.number(subject, P["exitCode"], run.exit_code)
     sheet.number(subject, P["rank"], run.rank)
     sheet.number(subject, P["worldSize"], run.world_size)
@@ -209,7 +209,7 @@ def _metrics(sheet: Sheet, subject: Term, metrics: dict[str, float]) -> None:
     sheet.named_values(
         node,
         (
-            (terms.iri(vocab.METRIC + terms.segment(name)), name, terms.double(value))
+            (terms.iri(vocab.METRIC + terms.segment(name)), name, terms.real(value))
             for name, value in metrics.items()
         ),
     )
@@ -228,7 +228,7 @@ def _series(sheet: Sheet, subject: Term, run: Run) -> None:
             ("minimum", series.minimum),
             ("maximum", series.maximum),
         ):
-            sheet.add(node, P[predicate], terms.double(value))
+            sheet.add(node, P[predicate], terms.real(value))
         sheet.number(node, P["count"], series.count)
         sheet.add(node, P["attachment"], terms.iri(vocab.content_iri(series.attachment)))
 
@@ -244,7 +244,7 @@ def _step(sheet: Sheet, run: Term, step: Step, steps: dict[int, Term]) -> None:
     sheet.number(subject, P["position"], step.number)
     sheet.time(subject, PROV_T["startedAtTime"], step.started_at)
     sheet.time(subject, PROV_T["endedAtTime"], step.ended_at)
-    sheet.number(subject, P["durationSeconds"], step.duration_s)
+    sheet.real(subject, P["durationSeconds"], step.duration_s)
     if step.status != "completed":
         sheet.text(subject, P["status"], step.status)
     sheet.text(subject, P["reason"], step.reason)
@@ -315,7 +315,7 @@ def _evaluation(sheet: Sheet, run: Term, evaluation: Evaluation) -> None:
             sheet.add(node, PROV_T["wasDerivedFrom"], other)
     _measurement(sheet, node, evaluation)
     if evaluation.interval is not None:
-        sheet.number(node, P["intervalLevel"], evaluation.interval_level)
+        sheet.real(node, P["intervalLevel"], evaluation.interval_level)
         sheet.text(node, P["intervalMethod"], evaluation.interval_method)
     sheet.text(node, P["slice"], evaluation.slice)
     sheet.text(node, P["implementation"], evaluation.implementation)
@@ -325,10 +325,10 @@ def _evaluation(sheet: Sheet, run: Term, evaluation: Evaluation) -> None:
 
 def _measurement(sheet: Sheet, node: Term, measured: Evaluation | Observation) -> None:
     sheet.text(node, P["metricName"], measured.metric)
-    sheet.add(node, P["value"], terms.double(measured.value))
+    sheet.add(node, P["value"], terms.real(measured.value))
     if measured.interval is not None:
-        sheet.add(node, P["intervalLow"], terms.double(measured.interval[0]))
-        sheet.add(node, P["intervalHigh"], terms.double(measured.interval[1]))
+        sheet.add(node, P["intervalLow"], terms.real(measured.interval[0]))
+        sheet.add(node, P["intervalHigh"], terms.real(measured.interval[1]))
     sheet.number(node, P["sampleSize"], measured.n)
     sheet.text(node, P["threshold"], measured.threshold)
     if measured.threshold_met is not None:

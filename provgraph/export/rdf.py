@@ -23,6 +23,8 @@ from provgraph.vocab import LABEL, PREFIXES, A
 
 _Statement = tuple[Term, Term, Term, Term]
 
+_BLOCK_FORMATS: Final = (pyoxigraph.RdfFormat.TURTLE, pyoxigraph.RdfFormat.TRIG)
+
 # Between two subjects, and between two graphs. Line feeds in literals are written as escapes.
 _BLOCK_END = re.compile(rb"(?<= \.\n)(?=\t?[^\t}])|(?<=^}\n)(?=.)", re.MULTILINE)
 
@@ -90,6 +92,8 @@ def _serialize(text: str, read: pyoxigraph.RdfFormat, write: pyoxigraph.RdfForma
     written = io.BytesIO()
     quads = pyoxigraph.parse(text, format=read)
     pyoxigraph.serialize(quads, written, format=write, prefixes=prefixes)
+    if write not in _BLOCK_FORMATS:
+        return written.getvalue()
     # Oxigraph writes prefixes of equal length in any order.
     lines = written.getvalue().splitlines(keepends=True)
     count = sum(line.startswith(b"@prefix ") for line in lines[: len(prefixes)])

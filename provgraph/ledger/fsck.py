@@ -18,9 +18,9 @@ from typing import Any
 from provgraph.digests import Digest
 from provgraph.errors import FormatError, LedgerError, UntrustedError
 from provgraph.ledger import schema
-from provgraph.seal.charter import open_charter
 from provgraph.ledger.rows import NameRow, StoredRecord, require_covered
 from provgraph.ledger.sqlite import Ledger, iri_key
+from provgraph.seal.charter import open_charter
 from provgraph.seal.merkle import Frontier, leaf_hash
 from provgraph.seal.note import open_checkpoint
 from provgraph.seal.proof import verify_seal
@@ -169,8 +169,10 @@ def _require_no_orphans(ledger: Ledger, db: sqlite3.Connection, size: int) -> No
         ("the name", "SELECT name FROM name WHERE position NOT BETWEEN 0 AND ?", (size - 1,)),
         (
             "the attachment",
-            "SELECT attachment FROM attached WHERE position NOT BETWEEN 0 AND ?"
-            " OR attachment NOT IN (SELECT id FROM attachment)",
+            (
+                "SELECT attachment FROM attached WHERE position NOT BETWEEN 0 AND ?"
+                " OR attachment NOT IN (SELECT id FROM attachment)"
+            ),
             (size - 1,),
         ),
         (

@@ -24,6 +24,12 @@ SCHEMA_VERSION: Final = 1
 # How long an append waits for another process that is appending.
 BUSY_TIMEOUT_S: Final = 30.0
 
+# A record's row takes 2 to 5 kB. SQLite keeps a row whole on a page where it fits, so on pages of
+# 4 kB a run of 160 quads took 4.8 kB of file, on 16 kB 4.0 kB. Larger pages make commits write more.
+_PAGE_BYTES: Final = 16384
+# The write-ahead log is folded back after this many pages (4 MiB), SQLite's default for 4 kB pages.
+_WAL_PAGES: Final = 256
+
 # record.nodes holds the hashes of all subtrees that the record's leaf completes, leaf hash first,
 # so that the hash of the complete subtree (level, i) stands in row ((i + 1) << level) - 1 at byte
 # 32 * level: proofs are O(log n) reads by primary key, and an append touches no other row.
@@ -97,6 +103,7 @@ def create(path: Path, *, charter: bytes, checkpoint: bytes) -> None:
 
     def fill(temporary: Path) -> None:
         with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN")
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -128,6 +135,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
             if not read_only:
                 # FULL: COMMIT returns after the write-ahead log is on the disk (fsync).
                 db.execute("PRAGMA synchronous = FULL")
+                db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         except BaseException:
             db.close()
             raise

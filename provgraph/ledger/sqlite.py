@@ -31,7 +31,6 @@ from provgraph.errors import (
     UntrustedError,
 )
 from provgraph.ledger import compression, schema
-from provgraph.seal.charter import Charter, new_charter, open_charter
 from provgraph.ledger.rows import (
     MAX_ATTACHMENT_BYTES,
     Pending,
@@ -41,6 +40,7 @@ from provgraph.ledger.rows import (
     require_covered,
 )
 from provgraph.seal import merkle
+from provgraph.seal.charter import Charter, new_charter, open_charter
 from provgraph.seal.entry import MAX_ENTRY_BYTES, Entry, new_salt, parse_entry
 from provgraph.seal.keys import Signer
 from provgraph.seal.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, leaf_hash

@@ -35,17 +35,24 @@ _MAX_KEY_FILE_BYTES: Final = 4096
 class Signer:
     """An Ed25519 private key that signs bytes and never shows itself."""
 
-    __slots__ = ("_key", "public_key", "verification_method")
-
-    public_key: bytes
-    verification_method: str
+    __slots__ = ("_key", "_public_key", "_verification_method")
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
-        self.public_key = key.public_key().public_bytes_raw()
-        self.verification_method = verification_method(
-            PublicKey(algorithm=ED25519, raw=self.public_key)
+        self._public_key = key.public_key().public_bytes_raw()
+        self._verification_method = verification_method(
+            PublicKey(algorithm=ED25519, raw=self._public_key)
         )
+
+    @property
+    def public_key(self) -> bytes:
+        """The raw 32-byte public key."""
+        return self._public_key
+
+    @property
+    def verification_method(self) -> str:
+        """The key's name in a proof: `did:key:<multikey>#<multikey>`."""
+        return self._verification_method
 
     def __repr__(self) -> str:
         return f"Signer({self.verification_method.partition('#')[0]})"

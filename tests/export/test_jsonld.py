@@ -59,7 +59,7 @@ SMALL = graph_of(
     (MODEL, PROV_T["wasGeneratedBy"], terms.iri(RUN)),
     (MODEL, PROV_T["wasDerivedFrom"], terms.iri(DATA)),
     (f"{RUN}#metrics-1", PROV_T["wasGeneratedBy"], terms.iri(RUN)),
-    (f"{RUN}#metrics-1", terms.iri(f"{vocab.METRIC}auc"), terms.double(0.97)),
+    (f"{RUN}#metrics-1", terms.iri(f"{vocab.METRIC}auc"), terms.real(0.97)),
 )
 
 
@@ -86,7 +86,7 @@ def test_a_secured_document_reads_well():
         {
             "id": f"{RUN}#metrics-1",
             "wasGeneratedBy": RUN,
-            "metric:auc": {"@type": "xsd:double", "@value": "0.97"},
+            "metric:auc": {"@type": "xsd:decimal", "@value": "0.97"},
         },
         {
             "id": RUN,
@@ -177,7 +177,7 @@ OTHER = graph_of(
     (DATA, LABEL, terms.string("table")),
     (DATA, vocab.LICENSE, terms.iri("https://spdx.org/licenses/MIT")),
     (f"{RUN}#evaluation-1", P["model"], terms.iri(MODEL)),
-    (f"{RUN}#evaluation-1", P["value"], terms.double(0.97)),
+    (f"{RUN}#evaluation-1", P["value"], terms.real(0.97)),
     name=f"{G}2",
 )
 
@@ -208,7 +208,7 @@ def test_a_lineage_document_is_a_tree_from_its_root():
             {"id": f"{RUN}#evaluation-1", "model": MODEL, "value": "0.97"},
             {
                 "id": f"{RUN}#metrics-1",
-                "metric:auc": {"@type": "xsd:double", "@value": "0.97"},
+                "metric:auc": {"@type": "xsd:decimal", "@value": "0.97"},
                 "wasGeneratedBy": RUN,
             },
         ],

@@ -341,7 +341,7 @@ def test_other_files_are_refused(tmp_path: Path, log_signer: Signer) -> None:
         Ledger.open(other, log_signer=log_signer, clock=lambda: START)
     text = tmp_path / "text.db"
     text.write_bytes(b"x" * 5000)
-    with pytest.raises(LedgerError, match="file is not a database.*restore a backup"):
+    with pytest.raises(LedgerError, match=r"file is not a database.*restore a backup"):
         Ledger.open(text, log_signer=log_signer, clock=lambda: START)
 
 

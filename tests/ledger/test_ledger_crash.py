@@ -177,6 +177,10 @@ from provgraph.ledger.sqlite import Ledger
 from provgraph.ledger.fsck import verify_ledger
 from provgraph.seal.keys import signer_from_seed
 log, item = signer_from_seed(LOG_SEED), pending_run(5, signer=signer_from_seed(PRODUCER_SEED))
+# Load every module while this process may still read the interpreter's folder.
+with Ledger.open(Path(sys.argv[4]), log_signer=log, clock=clock) as ledger:
+    ledger.append([item])
+    verify_ledger(ledger)
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 path = Path(sys.argv[3])
@@ -195,20 +199,23 @@ except StorageError as error:
 
 
 def test_read_only_folder_can_be_read_and_refuses_to_append(
-    open_ledger: Callable[[], Ledger], producer: Signer
+    tmp_path: Path, open_ledger: Callable[[], Ledger], producer: Signer
 ) -> None:
     with open_ledger() as ledger:
         ledger.append([pending_run(0, signer=producer)])
         path = ledger.path
+    warm = tmp_path / "warm.db"
+    # pytest's own folders above must let the child through.
     folders = [path.parent, *list(path.parents)[1:4]]
     modes = {folder: folder.stat().st_mode for folder in folders}
     for folder in folders:
-        folder.chmod(0o555)
+        folder.chmod(0o755)
+    path.parent.chmod(0o555)
     path.chmod(0o444)
     package = str(Path(schema.__file__).parents[2])
     try:
         result = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY, str(HERE), package, str(path)],
+            [sys.executable, "-c", AS_NOBODY, str(HERE), package, str(path), str(warm)],
             check=False,
             capture_output=True,
             text=True,

@@ -200,7 +200,7 @@ def test_history_rewritten_by_another_producer_is_found(
         other.append([pending_run(0, signer=generate_signer())])
         row = other._db.execute("SELECT nodes, sealed, graph FROM record").fetchone()
     change(path, "UPDATE record SET nodes = ?, sealed = ?, graph = ? WHERE position = 0", *row)
-    with pytest.raises(UntrustedError, match="entry 1 .* stored tree hashes|its checkpoint says"):
+    with pytest.raises(UntrustedError, match=r"entry 1 .* stored tree hashes|its checkpoint says"):
         check(path, log_signer)
 
 
@@ -210,16 +210,19 @@ def test_checkpoint_of_another_tree_stops_appending(
     with Ledger.open(path, log_signer=log_signer, clock=lambda: START) as ledger:
         forged = Checkpoint(origin=ledger.origin, size=5, root=ledger.root())
         change(path, "UPDATE ledger SET checkpoint = ?", sign_checkpoint(forged, log_signer))
-        with pytest.raises(LedgerError, match="says 5 entries .* its rows make 4 .* nothing was"):
+        with pytest.raises(LedgerError, match=r"says 5 entries .* its rows make 4 .* nothing was"):
             ledger.append([pending_run(9, signer=producer)])
         assert ledger.size() == 4
 
 
 def test_rows_cut_off_stop_appending(path: Path, log_signer: Signer, producer: Signer) -> None:
     change(path, "DELETE FROM record WHERE position = 3")
-    with Ledger.open(path, log_signer=log_signer, clock=lambda: START) as ledger:
-        with pytest.raises(LedgerError, match="says 4 entries .* its rows make 3"):
-            ledger.append([pending_run(9, signer=producer)])
+    item = pending_run(9, signer=producer)
+    with (
+        Ledger.open(path, log_signer=log_signer, clock=lambda: START) as ledger,
+        pytest.raises(LedgerError, match=r"says 4 entries .* its rows make 3"),
+    ):
+        ledger.append([item])
 
 
 def test_checkpoint_signed_by_another_key_stops_appending(

@@ -52,6 +52,8 @@ def derived() -> dict[str, object]:
     words |= {name: (f"prov:{name}", "") for name in vocab.PROV_TERMS if name[0].isupper()}
     for name, range_ in ranges().items():
         coercion = f"xsd:{range_[len(vocab.XSD) :]}" if range_.startswith(vocab.XSD) else "@id"
+        if range_ == f"{vocab.PG}Number":
+            coercion = "xsd:decimal"  # a double says its type
         words[name] = (f"pg:{name}", "" if coercion == "xsd:string" else coercion)
     for name in vocab.PROV_TERMS:
         if name[0].islower():

@@ -47,7 +47,7 @@ def test_specification_example_has_the_form() -> None:
         "Ognuno sta solo sul cuor della terra\ntrafitto da un raggio di sole:\n\ned è subito sera.\n"
         "\n— quasimodo.example/salvatore NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=\n"
     )
-    with pytest.raises(UntrustedError, match="signed by quasimodo.example/salvatore, known are"):
+    with pytest.raises(UntrustedError, match=r"signed by quasimodo\.example/salvatore, known are"):
         open_note(note.encode(), [KEY])
 
 
@@ -154,7 +154,7 @@ def test_checkpoint_text_and_round_trip() -> None:
 def test_checkpoint_of_another_origin_is_refused() -> None:
     body = Checkpoint(origin="example.com/other", size=1, root=ROOT).encode()
     note = sign_note(body, [NoteSigner(name=NAME, signer=SIGNER)])
-    with pytest.raises(UntrustedError, match="expected the origin example.com/log"):
+    with pytest.raises(UntrustedError, match=r"expected the origin example\.com/log"):
         open_checkpoint(note, KEY)
 
 

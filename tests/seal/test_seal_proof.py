@@ -95,7 +95,21 @@ def test_openssl_verifies_with_no_rdf_software(
     ).stdout.decode()
     (tmp_path / "hd").write_bytes(bytes.fromhex("".join(line[:64] for line in hashes.splitlines())))
     result = subprocess.run(
-        "openssl pkeyutl -verify -pubin -inkey pub.der -keyform DER -rawin -in hd -sigfile sig.bin".split(),
+        [
+            "openssl",
+            "pkeyutl",
+            "-verify",
+            "-pubin",
+            "-inkey",
+            "pub.der",
+            "-keyform",
+            "DER",
+            "-rawin",
+            "-in",
+            "hd",
+            "-sigfile",
+            "sig.bin",
+        ],
         cwd=tmp_path,
         check=False,
         capture_output=True,

@@ -10,8 +10,7 @@ no exception leaves the hook; no file stays open, because a program may close de
 does not know and open its own under the same number. Seen is what Python itself opens. What
 libraries written in C, C++ or Rust open is not; that they are loaded is noted.
 
-Runs on Python 3.8 and later; on 3.7, which has no audit hooks, it does nothing. Units: nanoseconds,
-bytes.
+Runs on Python 3.9 and later; on 3.7 and 3.8 it only steps aside. Units: nanoseconds, bytes.
 """
 
 from __future__ import annotations
@@ -32,13 +31,14 @@ _OF_A_PREFIX = ("bin", "lib", "lib32", "lib64", "share", "include", "etc", "Lib"
 
 # Libraries that open files themselves: by top-level name, or where only a part of one does, by the
 # full name of that part.
-_LIBRARIES = frozenset(
-    "catboost cv2 duckdb faiss fasttext fiona h5py lance lightgbm llama_cpp lmdb netCDF4 onnxruntime"
-    " osgeo plyvel polars pyogrio pyreadstat rasterio safetensors sentencepiece tables tensorflow"
-    " tensorstore tiledb torch xgboost _dbm _gdbm"
-    " pyarrow.csv pyarrow.dataset pyarrow.feather pyarrow.fs pyarrow.json pyarrow.orc"
-    " pyarrow.parquet".split()
-)
+_LIBRARIES = frozenset((
+    "_dbm", "_gdbm", "catboost", "cv2", "duckdb", "faiss", "fasttext", "fiona", "h5py", "lance",
+    "lightgbm", "llama_cpp", "lmdb", "netCDF4", "onnxruntime", "osgeo", "plyvel", "polars",
+    "pyogrio", "pyreadstat", "rasterio", "safetensors", "sentencepiece", "tables", "tensorflow",
+    "tensorstore", "tiledb", "torch", "xgboost",
+    "pyarrow.csv", "pyarrow.dataset", "pyarrow.feather", "pyarrow.fs", "pyarrow.json",
+    "pyarrow.orc", "pyarrow.parquet",
+))  # fmt: skip
 
 
 def _trace(target: str) -> None:
@@ -77,7 +77,7 @@ def _trace(target: str) -> None:
             raise ValueError(path)  # folders, pipes, terminals: not noted
         return found.st_mtime_ns, found.st_size
 
-    def on_open(path: object, mode: object, flags: int) -> None:
+    def on_open(path: object, _: object, flags: int) -> None:
         if isinstance(path, int) or path == target:
             return
         name = absolute(path)
@@ -109,7 +109,7 @@ def _trace(target: str) -> None:
         name = os.fsdecode(database)  # type: ignore[arg-type]
         if name.startswith("file:"):
             name = name[5:].partition("?")[0]
-            name = name[2:] if name.startswith("//") else name
+            name = name.removeprefix("//")
         if name and not name.startswith(":"):
             name = absolute(name)
             write("W", name, *state(name), 1)
@@ -145,12 +145,15 @@ def _trace(target: str) -> None:
         handler = handlers.get(event)
         if handler is not None:
             # An exception here would make the user's open() fail. KeyboardInterrupt is not one.
-            try:
+            # And importing contextlib would cost every child a millisecond.
+            try:  # noqa: SIM105
                 handler(*arguments)  # type: ignore[operator]
             except Exception:  # noqa: S110
                 pass
 
-    names = [os.path.basename(each) for each in (sys.executable, *getattr(sys, "orig_argv", ())[:2])]
+    names = [
+        os.path.basename(each) for each in (sys.executable, *getattr(sys, "orig_argv", ())[:2])
+    ]
     library = os.path.dirname(os.__file__)
     write("P", os.getpid(), library, getattr(sys, "pycache_prefix", None) or "", *names)
     sys.addaudithook(hook)
@@ -162,17 +165,19 @@ def _step_aside() -> None:
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
     this = sys.modules.pop(__name__)
     try:
-        import sitecustomize  # noqa: F401
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
     except ImportError as error:
         if error.name != "sitecustomize":
             raise
         sys.modules[__name__] = this
 
 
-if VARIABLE in os.environ and hasattr(sys, "addaudithook"):
-    try:
-        _trace(os.environ[VARIABLE])
-    except Exception:  # noqa: S110 - the trace file is gone or closed to us; the program goes on
-        pass
+# provgraph itself imports this file by its full name, for the name of the variable.
 if __name__ == "sitecustomize":
+    if VARIABLE in os.environ and sys.version_info >= (3, 9):
+        # The trace file may be gone or closed to us; the program goes on.
+        try:  # noqa: SIM105
+            _trace(os.environ[VARIABLE])
+        except Exception:  # noqa: S110
+            pass
     _step_aside()
