@@ -14,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
+from provgraph.capture.cells import numpy_column
 from provgraph.capture.tables import digest_table
 from provgraph.digests import Digest
 from provgraph.errors import CaptureError
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 _BLOCK_BYTES: Final = 4 * 1024 * 1024
 
 
-def digest_array(array: Array) -> Digest:
-    """Return the `array-v1` digest of a numpy array of any memory layout.
+def digest_array(array: Array) -> tuple[Digest, int]:
+    """Return the `array-v1` digest of a numpy array, and the bytes it covers.
 
     Texts and objects are digested as `table-v1` does a column, with the shape before it.
 
@@ -40,11 +42,11 @@ def digest_array(array: Array) -> Digest:
     if array.dtype.kind in "OUST":
         return _digest_cells(array)
     _require_plain(array.dtype)
-    return _finish(_header(array.dtype.name, array.shape), _numpy_bytes(array))
+    return _finish("array-v1", _header(array.dtype.name, array.shape), _numpy_bytes(array))
 
 
-def digest_tensor(tensor: Any) -> Digest:
-    """Return the `array-v1` digest of a PyTorch tensor on any device.
+def digest_tensor(tensor: Any) -> tuple[Digest, int]:
+    """Return the `array-v1` digest of a PyTorch tensor on any device, and the bytes it covers.
 
     Raises:
         CaptureError: sparse, quantized, or without data (meta, fake, nested).
@@ -62,7 +64,7 @@ def digest_tensor(tensor: Any) -> Digest:
     if tensor.is_meta or tensor.is_nested:
         raise CaptureError("a tensor without data or without one shape has no content to digest")
     plain = tensor.detach().resolve_conj().resolve_neg()
-    return _finish(_header(kind, tuple(tensor.shape)), _tensor_bytes(plain, torch))
+    return _finish("array-v1", _header(kind, tuple(tensor.shape)), _tensor_bytes(plain, torch))
 
 
 def digest_sparse(matrix: Any) -> tuple[Digest, int]:
@@ -84,34 +86,30 @@ def digest_sparse(matrix: Any) -> tuple[Digest, int]:
         rows = rows.copy() if rows is matrix else rows
         rows.sum_duplicates()
         rows.eliminate_zeros()
-    hasher = hashlib.sha256(b"provgraph sparse-v1\n")
     shape = ",".join(map(str, matrix.shape))
-    hasher.update(f"{rows.dtype.name} {shape} {rows.nnz}\n".encode())
-    size_bytes = 0
-    for part in (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data):
-        for block in _numpy_bytes(part):
-            hasher.update(block.data)
-            size_bytes += block.nbytes
-    return Digest("sparse-v1", hasher.hexdigest()), size_bytes
+    header = f"provgraph sparse-v1\n{rows.dtype.name} {shape} {rows.nnz}\n"
+    parts = (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data)
+    return _finish("sparse-v1", header, chain.from_iterable(map(_numpy_bytes, parts)))
 
 
-def _digest_cells(array: Array) -> Digest:
-    from provgraph.capture.cells import numpy_column
-
+def _digest_cells(array: Array) -> tuple[Digest, int]:
     column = numpy_column(array.reshape(-1))
-    table, _ = digest_table([("", column)], rows=column.rows)
-    return _finish(_header("cells", array.shape), iter([str(table).encode()]))
+    table, size_bytes = digest_table([("", column)], rows=column.rows)
+    content = _header("cells", array.shape) + str(table)
+    return Digest("array-v1", hashlib.sha256(content.encode()).hexdigest()), size_bytes
 
 
-def _header(kind: str, shape: tuple[int, ...]) -> bytes:
-    return f"provgraph array-v1\n{kind} {','.join(map(str, shape))}\n".encode()
+def _header(kind: str, shape: tuple[int, ...]) -> str:
+    return f"provgraph array-v1\n{kind} {','.join(map(str, shape))}\n"
 
 
-def _finish(header: bytes, blocks: Iterator[Any]) -> Digest:
-    hasher = hashlib.sha256(header)
+def _finish(algorithm: str, header: str, blocks: Iterator[Array]) -> tuple[Digest, int]:
+    hasher = hashlib.sha256(header.encode())
+    size_bytes = 0
     for block in blocks:
-        hasher.update(block)
-    return Digest("array-v1", hasher.hexdigest())
+        hasher.update(block.data)
+        size_bytes += block.nbytes
+    return Digest(algorithm, hasher.hexdigest()), size_bytes
 
 
 def _require_plain(dtype: Any) -> None:
@@ -153,16 +151,19 @@ def _tensor_bytes(tensor: Any, torch: Any) -> Iterator[Array]:
         return
     # numpy has no bfloat16 and no float8: their bits under an integer type.
     bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    if tensor.dtype.itemsize in bits and tensor.dim():
-        tensor = tensor.view(bits[tensor.dtype.itemsize])
+    if tensor.element_size() in bits:
+        tensor = tensor.view(bits[tensor.element_size()])
     if tensor.device.type == "cpu":
         yield from _numpy_bytes(tensor.numpy())
-        return
-    if tensor.is_contiguous():
-        flat = tensor.view(-1)
-        step = max(1, _BLOCK_BYTES // tensor.element_size())
     else:
-        flat = tensor
-        step = max(1, _BLOCK_BYTES * len(tensor) // (tensor.numel() * tensor.element_size()))
-    for start in range(0, len(flat), step):
-        yield from _numpy_bytes(flat[start : start + step].cpu().numpy())
+        for part in _device_parts(tensor):
+            yield from _numpy_bytes(part.cpu().numpy())
+
+
+def _device_parts(tensor: Any) -> Iterator[Any]:
+    """Cut a tensor into parts of about _BLOCK_BYTES, in order, without a copy on its device."""
+    if tensor.is_contiguous():
+        tensor = tensor.view(-1)
+    step = max(1, _BLOCK_BYTES * len(tensor) // (tensor.numel() * tensor.element_size()))
+    for start in range(0, len(tensor), step):
+        yield tensor[start : start + step]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from provgraph.capture import arrays
@@ -31,6 +31,8 @@ from provgraph.errors import CaptureError
 _MAX_DEPTH: Final = 16
 # Members named in a description.
 _NAMED_MEMBERS: Final = 6
+# numpy kinds of cells whose dtype names only how they are stored.
+_CELL_KINDS: Final = {"U": "text", "T": "text", "S": "bytes", "O": "objects"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +124,9 @@ def _series(
 
 # ---- arrays ----------------------------------------------------------------------------------------
 def _array(
-    library: str, digest: Digest, *, kind: str, shape: tuple[int, ...], size_bytes: int
+    title: str, kind: str, shape: tuple[int, ...], digested: tuple[Digest, int]
 ) -> Described:
+    digest, size_bytes = digested
     sizes = " x ".join(f"{size:,}" for size in shape) or "one value"
     return Described(
         kind="dataset",
@@ -131,26 +134,21 @@ def _array(
         rows=shape[0] if shape else None,
         columns=shape[1] if len(shape) == 2 else None,
         size_bytes=size_bytes,
-        description=f"{library}, {kind}, {sizes}",
+        description=f"{title}, {kind}, {sizes}",
     )
 
 
-def _numpy(array: Any, library: str = "NumPy array") -> Described:
+def _numpy(array: Any, title: str = "NumPy array") -> Described:
     if array.dtype.names is not None and array.ndim == 1:
         columns = structured_columns(array)
         title = f"NumPy structured array, {len(array):,} rows x {len(columns):,} columns"
         return _table(columns, len(array), title)
-    return _array(
-        library,
-        arrays.digest_array(array),
-        kind=array.dtype.name,
-        shape=array.shape,
-        size_bytes=array.nbytes,
-    )
+    kind = _CELL_KINDS.get(array.dtype.kind, array.dtype.name)
+    return _array(title, kind, array.shape, arrays.digest_array(array))
 
 
-def _to_numpy(library: str, convert: Callable[[Any], Any]) -> Callable[[Any], Described]:
-    return lambda obj: _numpy(convert(obj), library)
+def _to_numpy(title: str, convert: Callable[[Any], Any]) -> Callable[[Any], Described]:
+    return lambda obj: _numpy(convert(obj), title)
 
 
 def _as_numpy(obj: Any) -> Any:
@@ -160,24 +158,13 @@ def _as_numpy(obj: Any) -> Any:
 
 
 def _torch(tensor: Any) -> Described:
-    return _array(
-        "PyTorch tensor",
-        arrays.digest_tensor(tensor),
-        kind=str(tensor.dtype).removeprefix("torch."),
-        shape=tuple(tensor.shape),
-        size_bytes=tensor.numel() * tensor.element_size(),
-    )
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return _array("PyTorch tensor", kind, tuple(tensor.shape), arrays.digest_tensor(tensor))
 
 
 def _sparse(matrix: Any) -> Described:
-    digest, size_bytes = arrays.digest_sparse(matrix)
-    return _array(
-        "SciPy sparse matrix",
-        digest,
-        kind=matrix.dtype.name,
-        shape=matrix.shape,
-        size_bytes=size_bytes,
-    )
+    digested = arrays.digest_sparse(matrix)
+    return _array("SciPy sparse matrix", matrix.dtype.name, matrix.shape, digested)
 
 
 def _bytes(data: Any) -> Described:
@@ -239,12 +226,11 @@ def _list_members(title: str, found: list[tuple[str | None, Described]]) -> str:
 
 
 def _sequence(sequence: Any, depth: int) -> Described | None:
-    """Digest a list or tuple: plain values and lists of records as a column, others by member."""
+    """Digest a list of plain values or records as a column, any other list or tuple by member."""
     types = set(map(type, sequence))
-    nested = isinstance(sequence, list) and all(
-        issubclass(cls, list | tuple | dict) for cls in types
-    )
-    if types - {type(None)} and (nested or all(map(is_scalar, types))):
+    nested = (list, tuple, dict) if isinstance(sequence, list) else ()
+    plain = all(issubclass(cls, nested) or is_scalar(cls) for cls in types)
+    if plain and types - {type(None)}:
         column = cells_column(sequence, rows=len(sequence))
         title = f"{type(sequence).__name__} of {len(sequence):,} values"
         return _table([("", column)], len(sequence), title)
@@ -262,7 +248,8 @@ def _bunch(bunch: Any, depth: int) -> Described | None:
     """Digest what of a scikit-learn data set is data, and not its description and file names."""
     names = ("data", "target", "feature_names", "target_names", "frame")
     data = [(name, bunch[name]) for name in names if bunch.get(name) is not None]
-    return _members("scikit-learn Bunch", data, depth)
+    found = _members("scikit-learn Bunch", data, depth)
+    return None if found is None else replace(found, rows=len(bunch["data"]))
 
 
 def _masked(array: Any, depth: int) -> Described | None:

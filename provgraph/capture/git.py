@@ -88,7 +88,7 @@ class Repository:
         """
         import subprocess
 
-        left_s = self._left_s()
+        left_s = self.left_s()
         try:
             done = subprocess.run(
                 self._command(arguments),
@@ -128,7 +128,7 @@ class Repository:
             )
         except OSError as error:
             raise _not_started(error) from None
-        timer = threading.Timer(self._left_s(), process.kill)
+        timer = threading.Timer(self.left_s(), process.kill)
         timer.start()
         try:
             with process:
@@ -142,6 +142,10 @@ class Repository:
         if process.returncode > 0:
             raise CaptureError(f"git {arguments[0]} failed with exit code {process.returncode}")
         return Digest("sha256", hasher.hexdigest())
+
+    def left_s(self) -> float:
+        """Return the time until the deadline; a little after it, so that a call can still fail."""
+        return max(self._deadline_s - time.monotonic(), 0.1)
 
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         return [
@@ -159,9 +163,6 @@ class Repository:
             *self._overrides,
             *arguments,
         ]
-
-    def _left_s(self) -> float:
-        return max(self._deadline_s - time.monotonic(), 0.1)
 
     def _failure(self, command: str, stderr: bytes) -> CaptureError:
         text = stderr.decode("utf-8", "replace").strip()

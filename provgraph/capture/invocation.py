@@ -79,7 +79,7 @@ def _entry_script(main: ModuleType | None, environ: Mapping[str, str], argv: Seq
     names = vars(main) if main is not None else {}
     started = argv[0] if argv else ""
     file = names.get("__file__")
-    if isinstance(file, str):
+    if isinstance(file, str) and not file.startswith("<"):  # "<stdin>"
         path = Path(file).absolute()
         # A zip application is started as one file; the module inside it is none.
         return next((str(each) for each in (path, *path.parents) if each.is_file()), str(path))

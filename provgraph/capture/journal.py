@@ -5,6 +5,9 @@ that it had said (a power cut may lose the last seconds; only the ledger is dura
 The writer holds an flock on its journal for as long as it lives, whatever its process id; a
 journal that nobody holds belongs to a process that died, and whoever looks may seal it.
 
+Where the home's disk refuses a line, the journal goes on under the same name in a folder of this
+user and this home below the temporary folder; the two parts make one journal.
+
 Not here: what the lines mean (`provgraph.capture.state`) and sealing (`provgraph.service`).
 """
 
@@ -12,119 +15,203 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import stat
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from provgraph.capture.facts import Fact
+from provgraph.errors import CaptureError
 
 SUFFIX: Final = ".jsonl"
 
-# A line is bounded so that one giant parameter cannot fill the disk; capture shortens values first.
+# A line is bounded so that one giant fact cannot fill the disk; capture shortens values first.
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
 
+# Ends a line that the disk took only a part of; what it said follows in whole, or is in memory.
+_TAKEN_BACK: Final = b"\x18\n"
+
+# One encoder, made once: json.dumps with these options would make one for every fact.
+_encode: Final[Callable[[Fact], str]] = json.JSONEncoder(
+    ensure_ascii=True, check_circular=False, separators=(",", ":")
+).encode
+
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def line_of(fact: Fact) -> bytes:
+    """Write a fact as a journal's line.
+
+    Raises:
+        CaptureError: JSON cannot hold it, or it is over MAX_LINE_BYTES.
+    """
+    try:
+        line = _encode(fact).encode("ascii") + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CaptureError(f"a fact that JSON cannot hold: {error}") from error
+    if len(line) > MAX_LINE_BYTES:
+        raise CaptureError(f"a fact of {len(line)} bytes; the limit is {MAX_LINE_BYTES}")
+    return line
 
 
 class Journal:
     """The journal of one run, open for appending and locked by this process.
 
     Not durable against a power cut; durable against a killed process. Writing never raises: lines
-    that the disk refused are kept in `unwritten`, and `fault` says why.
+    that no disk took are kept in `unwritten` and tried again, and `fault` says why.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path = path
-        self.owner_pid = os.getpid()
-        self.unwritten: list[Fact] = []
+    def __init__(self, run_id: str, folders: Sequence[Path]) -> None:
+        """Prepare the journal of a run; the first of the folders that takes a line is used."""
+        self.unwritten: list[bytes] = []
         self.fault: str | None = None
-        self._descriptor: int | None = descriptor
-        self._own_bytes = 0
+        self._places = [folder / f"{run_id}{SUFFIX}" for folder in folders]
+        self._descriptors: dict[Path, int] = {}
+        self._own_bytes: dict[Path, int] = {}
+        self._is_forked = False
         _open_journals.add(self)
 
-    @classmethod
-    def create(cls, folder: Path, run_id: str) -> Journal:
-        """Make and lock a new journal.
+    @property
+    def paths(self) -> list[Path]:
+        """The files that hold lines of this process: none, one, or both parts."""
+        return list(self._own_bytes)
 
-        Raises:
-            OSError: the folder cannot be made or written.
-        """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / f"{run_id}{SUFFIX}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        with contextlib.suppress(OSError):  # a file system without locks still keeps the facts
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return cls(path, descriptor)
-
-    def write(self, fact: Fact) -> None:
-        """Append one fact; the kernel has it when this returns, or it is in `unwritten`."""
-        line = json.dumps(fact, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
-        try:
-            if self._descriptor is None:
-                # A forked child: the lock stays with the parent, the lines go to the same file.
-                flags = os.O_WRONLY | os.O_APPEND
-                self._descriptor = os.open(self.path, flags)
-            if len(line) > MAX_LINE_BYTES:
-                self._refuse(fact, f"a fact of {len(line)} bytes is over {MAX_LINE_BYTES}")
-                return
-            written = os.write(self._descriptor, line)
-            self._own_bytes += written
-            if written < len(line):
-                # A torn line is skipped by readers; the newline keeps the next one whole.
-                self._own_bytes += os.write(self._descriptor, b"\n")
-                self._refuse(fact, "the disk took only a part of a line")
-        except OSError as error:
-            self._refuse(fact, error.strerror or str(error))
+    def write(self, line: bytes) -> None:
+        """Append a line of `line_of`; the kernel has it when this returns, or it is unwritten."""
+        if self.unwritten:
+            self.unwritten.append(line)
+            while self.unwritten and self._put(self.unwritten[0]):
+                del self.unwritten[0]
+        elif not self._put(line):
+            self.unwritten.append(line)
 
     def has_foreign_lines(self) -> bool:
         """Whether a forked child wrote facts that this process has not seen."""
-        try:
-            return self.path.stat().st_size != self._own_bytes
-        except OSError:
-            return False
+        for path in self._places:
+            try:
+                if path.stat().st_size != self._own_bytes.get(path, 0):
+                    return True
+            except OSError:
+                continue
+        return False
+
+    def read(self) -> Iterator[Fact]:
+        """Read all that was written, by forked children too, and then what no disk took."""
+        for path in self._places:
+            with contextlib.suppress(FileNotFoundError):
+                yield from read(path)
+        yield from map(json.loads, self.unwritten)
 
     def close(self, *, remove: bool) -> None:
         """Give the journal up; remove it only when the ledger holds what it said."""
         if remove:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+            for path in self._places:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
         _open_journals.discard(self)
 
-    def _refuse(self, fact: Fact, reason: str) -> None:
-        self.unwritten.append(fact)
-        self.fault = reason
+    def _put(self, line: bytes) -> bool:
+        faults = []
+        # Once a part was begun elsewhere the lines stay there, so that their order stays.
+        for path in self._places[max(0, len(self._own_bytes) - 1) :]:
+            try:
+                if self._append(path, line):
+                    return True
+                faults.append(f"{path.parent}: the disk took only a part of a line")
+            except OSError as error:
+                faults.append(f"{path.parent}: {error.strerror or error}")
+        self.fault = "; ".join(faults)
+        return False
+
+    def _append(self, path: Path, line: bytes) -> bool:
+        descriptor = self._descriptors.get(path)
+        if descriptor is None:
+            descriptor = self._descriptors[path] = self._open(path)
+            self._own_bytes.setdefault(path, 0)
+        if self._is_forked and not os.fstat(descriptor).st_nlink:
+            raise OSError("the run that this process belongs to was sealed meanwhile")
+        written = os.write(descriptor, line)
+        self._own_bytes[path] += written
+        if written == len(line):
+            return True
+        self._own_bytes[path] += os.write(descriptor, _TAKEN_BACK)
+        return False
+
+    def _open(self, path: Path) -> int:
+        if self._is_forked:
+            # The lock stays with the parent, the lines go to the same file.
+            return os.open(path, os.O_WRONLY | os.O_APPEND)
+        if path.parent == self._places[0].parent:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            _make_private(path.parent)
+        # Locked before it has its name, so that nobody ever finds it without its writer.
+        unnamed = path.with_name(f".{path.name}.new")
+        descriptor = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks still keeps the facts
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # If the process dies before this, an empty file lies in the folder that nothing reads.
+            unnamed.rename(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def _after_fork(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)  # without unlocking: the parent still holds the lock
-            self._descriptor = None
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)  # without unlocking: the parent still holds the lock
+        self._descriptors.clear()
+        self.unwritten.clear()  # the parent will try these again
+        self._is_forked = True
 
 
-def fallback_folder() -> Path:
-    """Where journals go when the home cannot be written: private to this user, in the temp folder."""
-    return Path(tempfile.gettempdir()) / f"provgraph-journal-{os.getuid()}"
+def fallback_folder(folder: Path) -> Path:
+    """Where journals go that `folder` cannot take: of this user, for this home, and temporary."""
+    home = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"provgraph-{os.getuid()}-{home}"
 
 
 def paths(folder: Path) -> list[Path]:
-    """List the journals of a folder by name, hence by age (run ids begin with their time)."""
+    """List the journals left in a folder's care, by name, hence by age (ids begin with their time).
+
+    One that has its first part in the folder and its second in the fallback folder is listed once,
+    by its first.
+    """
+    found: dict[str, Path] = {}
+    for place in (folder, fallback_folder(folder)):
+        with contextlib.suppress(OSError):
+            if place != folder:
+                _require_private(place)
+            for path in place.iterdir():
+                if path.suffix == SUFFIX:
+                    found.setdefault(path.name, path)
+    return [found[name] for name in sorted(found)]
+
+
+def parts(path: Path) -> list[Path]:
+    """Return the files that make up the journal which `paths` lists, in their order."""
+    second = fallback_folder(path.parent) / path.name
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
+        _require_private(second.parent)
     except OSError:
-        return []
+        return [path]
+    return [path, second] if second.exists() else [path]
 
 
 @contextlib.contextmanager
 def claim(path: Path) -> Iterator[bool]:
     """Try to take a journal over; yields whether its writer is gone and we hold it now."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         yield False
         return
@@ -141,19 +228,42 @@ def claim(path: Path) -> Iterator[bool]:
 
 
 def read(path: Path) -> Iterator[Fact]:
-    """Read the facts of a journal; a torn line (the last one, after a power cut) is left out.
+    """Read the facts of a journal's file.
+
+    A torn last line is left out: the call that wrote it never returned. Any other line that cannot
+    be read becomes a missing fact.
 
     Raises:
         OSError: the file is gone or unreadable.
     """
     with path.open("rb") as file:
-        for line in file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(_TAKEN_BACK) or not line.endswith(b"\n"):
+                continue
             try:
                 fact = json.loads(line)
-            except ValueError:
-                continue
+            except (ValueError, RecursionError):
+                fact = None
             if isinstance(fact, dict):
                 yield fact
+            else:
+                reason = f"line {number} is damaged; what it said is lost"
+                yield {"f": "missing", "value": {"field": "journal", "reason": reason}}
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _require_private(folder)
+
+
+def _require_private(folder: Path) -> None:
+    """Refuse a folder in a place that all may write, unless it is ours alone.
+
+    Somebody else could have made it first, to read our facts or to have theirs sealed as ours.
+    """
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not a folder of this user alone")
 
 
 def _after_fork_in_child() -> None:

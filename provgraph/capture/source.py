@@ -28,7 +28,7 @@ from provgraph.errors import CaptureError
 from provgraph.records import Missing, SourceCode
 
 TIMEOUT_S: Final = 5.0
-"""For all calls of git together."""
+"""For all calls of git on one work tree together."""
 
 # Beyond these, untracked files are data rather than source, and reading them would cost seconds.
 MAX_UNTRACKED_FILES: Final = 2000
@@ -70,19 +70,23 @@ class _Status:
     untracked: tuple[bytes, ...] | None  # None when git took too long to list them
 
 
-def probe_source(start: Path, *, environ: Mapping[str, str] = os.environ) -> SourceCode:
+def probe_source(
+    start: Path, *, environ: Mapping[str, str] = os.environ, timeout_s: float = TIMEOUT_S
+) -> SourceCode:
     """Return the state of the git work tree around a file or folder; never raises.
 
     What could not be learned, all of it outside a work tree, is in `missing`.
     """
     missing: list[Missing] = []
-    found = learn("commit", lambda: _read(start, environ, missing), missing)
+    found = learn("commit", lambda: _read(start, environ, timeout_s, missing), missing)
     return found or SourceCode(missing=tuple(missing))
 
 
-def _read(start: Path, environ: Mapping[str, str], missing: list[Missing]) -> SourceCode:
+def _read(
+    start: Path, environ: Mapping[str, str], timeout_s: float, missing: list[Missing]
+) -> SourceCode:
     root = _work_tree(start)
-    repository = Repository(root, environ=environ, timeout_s=TIMEOUT_S)
+    repository = Repository(root, environ=environ, timeout_s=timeout_s)
     if "core.worktree" in repository.config and (root / ".git").is_dir():
         raise CaptureError("the work tree is kept apart from its repository (core.worktree)")
     status = _status(repository)
@@ -143,7 +147,9 @@ def _status(repository: Repository) -> _Status:
         "-z",
     )
     try:
-        text = repository.ask(*arguments, "--untracked-files=all", within_s=TIMEOUT_S * 0.6)
+        text = repository.ask(
+            *arguments, "--untracked-files=all", within_s=repository.left_s() * 0.6
+        )
         is_complete = True
     except TimeoutError:
         text = repository.ask(*arguments, "--untracked-files=no")
@@ -217,7 +223,7 @@ def _submodules(repository: Repository, environ: Mapping[str, str]) -> dict[str,
     if len(paths) > _MAX_SUBMODULES:
         raise CaptureError(f"there are more than {_MAX_SUBMODULES} submodules; none was read")
     return {
-        path: probe_source(repository.root / path, environ=environ)
+        path: probe_source(repository.root / path, environ=environ, timeout_s=repository.left_s())
         for path in paths
         if _is_checked_out(repository.root, path)
     }

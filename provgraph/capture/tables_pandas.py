@@ -79,7 +79,7 @@ def pandas_column(series: Any) -> Column:
     if family == "SparseDtype":
         return pandas_column(series.sparse.to_dense())
     if family == "IntervalDtype":
-        return _intervals(series)
+        return _intervals(series.array, missing=series.isna().to_numpy())
     if hasattr(dtype, "numpy_dtype"):  # Int64, Float32, boolean and the like: values and a mask
         return Column(
             kind="bool" if dtype.kind == "b" else "number",
@@ -99,10 +99,11 @@ def _categorical(series: Any) -> Column:
     """Read categories as the values they stand for, one block at a time."""
     categories = series.dtype.categories
     inner = pandas_column(categories.to_series())
-    if inner.kind in {"null", "mixed", "struct"}:
-        # Rare, and not decided by a block alone: intervals of pd.cut, categories of several kinds.
-        return pandas_column(series.astype(categories.dtype))
     codes = series.cat.codes.to_numpy()
+    if inner.kind == "struct":  # what pd.cut returns
+        return _intervals(categories.take(codes).array, missing=codes < 0)
+    if inner.kind == "mixed":  # of which kind the cells are is not decided by a block alone
+        return pandas_column(series.astype(object))
 
     def read(start: int, stop: int) -> Block:
         valid = codes[start:stop] >= 0
@@ -113,17 +114,19 @@ def _categorical(series: Any) -> Column:
     return Column(kind=inner.kind, unit=inner.unit, rows=len(series), read=read)
 
 
-def _intervals(series: Any) -> Column:
-    array = series.array
-    missing = array.isna()
-    closed = cells_column([array.closed] * len(series), rows=len(series))
-    left, right = (pandas_column(side.to_series()) for side in (array.left, array.right))
-    valid: Array = ~missing
+def _intervals(array: Any, *, missing: Array) -> Column:
+    """Read an IntervalArray as structs of its two sides and which of them belongs to it."""
+    there: Array = ~missing
+    sides = [
+        (name, pandas_column(side.to_series().where(there)))
+        for name, side in (("left", array.left), ("right", array.right))
+    ]
+    closed = cells_column([array.closed if cell else None for cell in there], rows=len(there))
     return Column(
         kind="struct",
-        rows=len(series),
-        read=lambda start, stop: struct_block(stop - start, valid=valid[start:stop]),
-        children=lambda: [("left", left), ("right", right), ("closed", closed)],
+        rows=len(there),
+        read=lambda start, stop: struct_block(stop - start, valid=there[start:stop]),
+        children=lambda: [*sides, ("closed", closed)],
     )
 
 

@@ -125,7 +125,7 @@ def _line(node: Node, *, role: str | None = None, again: bool = False) -> str:
     parts.append(f"[dim]{_kind(node)}[/dim]")
     if (rows := node.fact("rows")) is not None:
         columns = node.fact("columns")
-        parts.append(f"{rows} rows" + (f" × {columns}" if columns else ""))
+        parts.append(f"{rows} rows" + (f" x {columns}" if columns else ""))
     if node.kind in {"Evaluation", "Observation"}:
         where = f" on {node.fact('slice')}" if node.fact("slice") else ""
         parts.append(f"{node.fact('metric')} {float(node.fact('value') or 'nan'):.4g}{where}")

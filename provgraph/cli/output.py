@@ -77,7 +77,7 @@ def native(term: Term | None) -> Any:
     convert = _NUMBERS.get(datatype)
     value = text if convert is None else convert(text)
     # JSON has no NaN; the text says what it was.
-    return text if isinstance(value, float) and value != value or value in _INFINITE else value
+    return text if (isinstance(value, float) and value != value) or value in _INFINITE else value
 
 
 _INFINITE: Final = (float("inf"), float("-inf"))

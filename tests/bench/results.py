@@ -1,0 +1,54 @@
+"""What a benchmark has to say: tables, targets with a verdict, and sentences made of its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Something that was promised, and whether this run of the benchmark kept it."""
+
+    what: str
+    wanted: str
+    found: str
+    is_met: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows of text under a head."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """The results on one subject. `method` says how they were got; `notes` what they say."""
+
+    title: str
+    method: str
+    tables: tuple[Table, ...]
+    targets: tuple[Target, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much work is done: enough for a result, or just enough to see that it all runs."""
+
+    blocks: int  # of each side, in turns
+    block_runs: int  # runs in a block
+    records: int  # in the chain of lineage that is exported
+    repeats: int  # of a single question or command
+
+    @property
+    def runs(self) -> int:
+        """Runs that each store holds after recording."""
+        return self.blocks * self.block_runs
+
+
+FULL = Scale(blocks=20, block_runs=50, records=100, repeats=15)
+QUICK = Scale(blocks=2, block_runs=6, records=4, repeats=2)
