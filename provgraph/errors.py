@@ -10,6 +10,7 @@
     │   ├── ConflictError       the same record id with other bytes
     │   └── StorageError        disk full, read-only, locked: the bytes are not durable
     ├── IndexUnavailableError   the index is locked or cannot be built; the ledger is unharmed
+    │   └── DamagedIndexError       its files are not what was written; it is built anew
     └── CaptureError        a fact could not be captured (raised only in strict mode)
 
 A message says what was expected, what was found, which object, and what to do next.
@@ -57,6 +58,10 @@ class StorageError(LedgerError):
 
 class IndexUnavailableError(ProvgraphError):
     """The index is locked or cannot be built; the ledger is unharmed."""
+
+
+class DamagedIndexError(IndexUnavailableError):
+    """The files of the index are not what was written; it is thrown away and built anew."""
 
 
 class CaptureError(ProvgraphError):

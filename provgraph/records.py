@@ -335,4 +335,5 @@ class Retraction:
     missing: tuple[Missing, ...] = ()
 
 
-Record = Run | Deployment | Observation | Approval | Retraction
+LaterFact = Deployment | Observation | Approval | Retraction
+Record = Run | LaterFact

@@ -106,7 +106,7 @@ def to_iri(text: str) -> str:
     Raises:
         FormatError: no scheme, hence not absolute.
     """
-    encoded = quote(_clean(_BARE_PERCENT.sub("%25", text)), safe=_IRI_SAFE)
+    encoded = quote(clean(_BARE_PERCENT.sub("%25", text)), safe=_IRI_SAFE)
     if not _IRI.fullmatch(encoded):
         raise FormatError(f"expected an absolute IRI with a scheme, found {text[:200]!r}")
     return encoded
@@ -114,12 +114,17 @@ def to_iri(text: str) -> str:
 
 def segment(text: str) -> str:
     """Encode any text as one path segment of an IRI (`a b/ü` becomes `a%20b%2F%C3%BC`)."""
-    return quote(_clean(text), safe="")
+    return quote(clean(text), safe="")
+
+
+def clean(text: str) -> str:
+    """Replace what no canonical text can hold, such as lone surrogates of undecodable file names."""
+    return text if text.isascii() else _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def string(text: str) -> Term:
     """Return an xsd:string literal (written without its datatype, as canonical N-Quads asks)."""
-    text = _clean(text)
+    text = clean(text)
     if _NEEDS_ESCAPE.search(text):
         text = text.translate(_ESCAPES)
     return Term(f'"{text}"')
@@ -349,8 +354,3 @@ def _plain(value: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return text
-
-
-def _clean(text: str) -> str:
-    """Replace what no canonical text can hold, such as lone surrogates of undecodable file names."""
-    return text if text.isascii() else _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text)

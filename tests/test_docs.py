@@ -19,7 +19,9 @@ def test_page(page: Path, tmp_path: Path) -> None:
 
 
 def test_make_targets_named_in_pages_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text("utf-8"), re.M))
+    targets = set(
+        re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    )
     named = {
         target
         for page in PAGES

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+CHECKOUT = Path(__file__).resolve().parents[1]
+
 NEVER = {"fastapi", "mlflow", "numpy", "pandas", "polars", "pyarrow", "pydantic", "pyld", "rdflib"}
 ONLY_ASKING = {"pyoxigraph", "rich"}
 ONLY_SEALING = {"cryptography", "sqlite3"}
@@ -34,11 +36,15 @@ assert run.receipt is not None
 
 def loaded_by(code: str, folder: Path) -> set[str]:
     """Run code in a fresh interpreter and return the names of all modules it has loaded."""
-    home = {"PROVGRAPH_HOME": str(folder / "home"), "PROVGRAPH_STRICT": "on"}
+    set_here = {
+        "PYTHONPATH": str(CHECKOUT),
+        "PROVGRAPH_HOME": str(folder / "home"),
+        "PROVGRAPH_STRICT": "on",
+    }
     done = subprocess.run(
         [sys.executable, "-c", code + "\nimport json, sys; print(json.dumps(list(sys.modules)))"],
         cwd=folder,
-        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | home,
+        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | set_here,
         capture_output=True,
         text=True,
         check=False,

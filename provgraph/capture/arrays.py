@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,8 +94,8 @@ def digest_sparse(matrix: Any) -> tuple[Digest, int]:
 
 
 def _digest_cells(array: Array) -> tuple[Digest, int]:
-    column = numpy_column(array.reshape(-1))
-    table, size_bytes = digest_table([("", column)], rows=column.rows)
+    cells = partial(numpy_column, array.reshape(-1))
+    table, size_bytes = digest_table([("", cells)], rows=array.size)
     content = _header("cells", array.shape) + str(table)
     return Digest("array-v1", hashlib.sha256(content.encode()).hexdigest()), size_bytes
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ from provgraph.capture.tables import (
     KINDS,
     Block,
     Column,
+    MakeColumn,
     array_block,
     array_column,
     compact_column,
@@ -97,9 +99,9 @@ def numpy_column(values: Array) -> Column:
     return cells_column(values if values.dtype.kind == "O" else values.tolist(), rows=len(values))
 
 
-def structured_columns(array: Array) -> list[tuple[str, Column]]:
+def structured_columns(array: Array) -> list[tuple[str, MakeColumn]]:
     """Return the fields of a one-dimensional structured array as columns."""
-    return [(name, numpy_column(array[name])) for name in array.dtype.names or ()]
+    return [(name, partial(numpy_column, array[name])) for name in array.dtype.names or ()]
 
 
 def text_block(texts: list[str]) -> Block:

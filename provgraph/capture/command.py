@@ -37,8 +37,6 @@ MAX_FILES: Final = 1000
 """Files named one by one, of each kind; for more, a folder should be declared."""
 
 _CHILD_FOLDER: Final = str(Path(__file__).parent.absolute() / "child")
-# File systems may stamp files with a clock that is some ms behind.
-_CLOCK_SLACK_NS: Final = 20_000_000
 _MAX_HINTS: Final = 5
 
 
@@ -99,18 +97,14 @@ def run_command(
     before = [_newest_ns(path) for path in outputs]
     trace_file = learn("files", _make_trace_file, missing) if trace else None
     try:
-        started_at, started_s, started_ns = datetime.now(UTC), time.monotonic(), time.time_ns()
+        started_at, started_ns = datetime.now(UTC), _file_clock_ns()
         finished = run_to_end(argv, _environ(environ, trace_file))
-        duration_s = time.monotonic() - started_s
-        data = b"" if trace_file is None else trace_file.read_bytes()
+        data = learn("files", trace_file.read_bytes, missing) if trace_file else None
     finally:
         if trace_file is not None:
             shutil.rmtree(trace_file.parent, ignore_errors=True)
     seen = read_trace(
-        data,
-        root_process=finished.process_id,
-        environ=environ,
-        started_ns=started_ns - _CLOCK_SLACK_NS,
+        data or b"", root_process=finished.process_id, environ=environ, started_ns=started_ns
     )
     written = [
         _seen(path, progress, is_declared=True, reason=_not_written(path, newest_ns))
@@ -124,10 +118,10 @@ def run_command(
         missing,
     )
     code = _digested(seen.code, "code_read", progress, missing)
-    if not trace or trace_file is not None:  # else `learn` has said why there is no trace
+    if not trace or data is not None:  # else `learn` has said why there is no trace
         missing += _unseen(argv[0], seen, finished.process_id, is_traced=trace)
     if any(each.field == "files" for each in missing):
-        missing += _hints([*read, *written, *code], started_ns - _CLOCK_SLACK_NS)
+        missing += _hints([*read, *written, *code], started_ns)
     if finished.is_stderr_open:
         reason = "a process that the command left in the background still writes to it"
         missing.append(Missing(field="stderr", reason=reason))
@@ -136,8 +130,8 @@ def run_command(
         exit_code=finished.exit_code,
         started_at=started_at,
         # By the monotonic clock: the other one may be set while the command runs.
-        ended_at=started_at + timedelta(seconds=duration_s),
-        duration_s=duration_s,
+        ended_at=started_at + timedelta(seconds=finished.duration_s),
+        duration_s=finished.duration_s,
         stderr_tail=finished.stderr_tail if finished.exit_code != 0 else None,
         files_read=tuple(read),
         files_written=tuple(written),
@@ -145,6 +139,13 @@ def run_command(
         gone_count=seen.gone_count,
         missing=tuple(missing),
     )
+
+
+def _file_clock_ns() -> int:
+    """Return the time as a file that is written now would get it, or a little before."""
+    if hasattr(time, "CLOCK_REALTIME_COARSE"):  # Linux stamps files with this one
+        return time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE)
+    return time.time_ns() - 20_000_000
 
 
 # ---- the trace -----------------------------------------------------------------------------------
@@ -271,6 +272,9 @@ def _digested(
 def _beyond(opened: Iterable[Opened], declared: Sequence[Path]) -> Iterator[Opened]:
     """Leave out what a declared file or folder covers."""
     places = [os.path.realpath(path) for path in declared]
+    if not places:
+        yield from opened
+        return
     for each in opened:
         name = os.path.realpath(each.now)
         if not any(name == place or name.startswith(place + os.sep) for place in places):

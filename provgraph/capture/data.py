@@ -14,13 +14,15 @@ Units: sizes are bytes of the canonical form, so that equal content states equal
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from provgraph.capture import arrays
 from provgraph.capture.cells import cells_column, is_scalar, structured_columns
-from provgraph.capture.tables import Column, digest_table
+from provgraph.capture.tables import MakeColumn, digest_table
 from provgraph.capture.tables_arrow import arrow_column, arrow_columns
 from provgraph.capture.tables_pandas import pandas_columns, pandas_index_columns
 from provgraph.capture.tables_polars import polars_column, polars_columns
@@ -66,12 +68,20 @@ def describe(obj: Any) -> Described | None:
 
 
 def describe_object(obj: Any) -> str:
-    """Name an object by its class: `sklearn.ensemble.RandomForestClassifier object`."""
+    """Name an object by its class: `sklearn.ensemble.RandomForestClassifier object`.
+
+    The module named is the outermost one that has the class, which is where users find it.
+    """
     cls = type(obj)
-    parts = [part for part in str(cls.__module__).split(".") if not part.startswith("_")]
-    if parts == ["builtins"]:
-        parts = []
-    return f"{'.'.join([*parts, cls.__qualname__])} object"
+    parts = str(cls.__module__).split(".")
+    for length in range(1, len(parts)):
+        # Not getattr: a lazy module would import what is asked for.
+        module = sys.modules.get(".".join(parts[:length]))
+        if module is not None and vars(module).get(cls.__qualname__) is cls:
+            parts = parts[:length]
+            break
+    public = [part for part in parts if not part.startswith("_") and part != "builtins"]
+    return f"{'.'.join([*public, cls.__qualname__])} object"
 
 
 def _describe(obj: Any, *, depth: int) -> Described | None:
@@ -89,7 +99,7 @@ def _describe(obj: Any, *, depth: int) -> Described | None:
 
 
 # ---- tables ----------------------------------------------------------------------------------------
-def _table(columns: list[tuple[str, Column]], rows: int, description: str) -> Described:
+def _table(columns: list[tuple[str, MakeColumn]], rows: int, description: str) -> Described:
     digest, size_bytes = digest_table(columns, rows=rows)
     return Described(
         kind="dataset",
@@ -102,7 +112,7 @@ def _table(columns: list[tuple[str, Column]], rows: int, description: str) -> De
 
 
 def _frame(
-    library: str, read: Callable[[Any], list[tuple[str, Column]]]
+    library: str, read: Callable[[Any], list[tuple[str, MakeColumn]]]
 ) -> Callable[[Any], Described]:
     def describe_frame(frame: Any) -> Described:
         rows, width = frame.shape
@@ -113,7 +123,7 @@ def _frame(
 
 
 def _series(
-    library: str, read: Callable[[Any], list[tuple[str, Column]]]
+    library: str, read: Callable[[Any], list[tuple[str, MakeColumn]]]
 ) -> Callable[[Any], Described]:
     def describe_series(series: Any) -> Described:
         rows = len(series)
@@ -231,7 +241,7 @@ def _sequence(sequence: Any, depth: int) -> Described | None:
     nested = (list, tuple, dict) if isinstance(sequence, list) else ()
     plain = all(issubclass(cls, nested) or is_scalar(cls) for cls in types)
     if plain and types - {type(None)}:
-        column = cells_column(sequence, rows=len(sequence))
+        column = partial(cells_column, sequence, rows=len(sequence))
         title = f"{type(sequence).__name__} of {len(sequence):,} values"
         return _table([("", column)], len(sequence), title)
     return _members(type(sequence).__name__, ((None, member) for member in sequence), depth)
@@ -283,11 +293,11 @@ _KNOWN: Final[dict[tuple[str, str], Callable[[Any], Described]]] = {
     ("pandas", "Series"): _series("pandas", pandas_columns),
     ("pandas", "Index"): _series("pandas", pandas_index_columns),
     ("polars", "DataFrame"): _frame("polars", polars_columns),
-    ("polars", "Series"): _series("polars", lambda obj: [(obj.name, polars_column(obj))]),
+    ("polars", "Series"): _series("polars", lambda obj: [(obj.name, partial(polars_column, obj))]),
     ("pyarrow", "Table"): _frame("Arrow", arrow_columns),
     ("pyarrow", "RecordBatch"): _frame("Arrow", arrow_columns),
-    ("pyarrow", "ChunkedArray"): _series("Arrow", lambda obj: [("", arrow_column(obj))]),
-    ("pyarrow", "Array"): _series("Arrow", lambda obj: [("", arrow_column(obj))]),
+    ("pyarrow", "ChunkedArray"): _series("Arrow", lambda obj: [("", partial(arrow_column, obj))]),
+    ("pyarrow", "Array"): _series("Arrow", lambda obj: [("", partial(arrow_column, obj))]),
     ("numpy", "ndarray"): _numpy,
     ("scipy", "_spbase"): _sparse,
     ("torch", "Tensor"): _torch,

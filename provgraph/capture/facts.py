@@ -11,8 +11,9 @@ import dataclasses
 import functools
 import types
 import typing
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from provgraph.digests import Digest
 from provgraph.errors import FormatError
@@ -22,24 +23,29 @@ T = TypeVar("T")
 Fact = dict[str, Any]
 """One line of a journal: foreign until `decode` has read it, hence Any."""
 
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
 
 def encode(value: Any) -> Any:
     """Turn a record part into JSON values; fields that hold their default are left out."""
-    if isinstance(value, Digest):
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is Digest:
         return str(value)
-    if isinstance(value, datetime):
+    if kind is datetime:
         return format_time(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: encode(current)
-            for field in dataclasses.fields(value)
-            if (current := getattr(value, field.name)) != _default(field)
-        }
-    if isinstance(value, tuple | list):
+    if kind is tuple or kind is list:
         return [encode(item) for item in value]
-    if isinstance(value, dict):
+    if kind is dict:
         return {str(key): encode(item) for key, item in value.items()}
-    return value
+    if dataclasses.is_dataclass(kind):
+        return {
+            name: encode(current)
+            for name, default in _defaults(kind)
+            if (current := getattr(value, name)) is not default and current != default
+        }
+    raise FormatError(f"expected a part of a record, found a {kind.__name__}")
 
 
 def decode(kind: type[T], value: Any) -> T:
@@ -49,48 +55,92 @@ def decode(kind: type[T], value: Any) -> T:
         FormatError: the JSON does not fit the type; the journal was damaged or is from the future.
     """
     try:
-        return typing.cast("T", _decode(kind, value))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise FormatError(f"expected {kind.__name__} in a journal, found {value!r:.200}") from error
+        return typing.cast("T", _decoder(typing.cast("Any", kind))(value))
+    except Exception as error:
+        raise FormatError(
+            f"expected {kind.__name__} in a journal, found {value!r:.200}: {error}"
+        ) from error
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time as `encode` writes it."""
-    return datetime.fromisoformat(text)
+    """Read a time as `encode` writes it.
 
-
-def _decode(kind: Any, value: Any) -> Any:
-    origin = typing.get_origin(kind)
-    if origin in {typing.Union, types.UnionType}:
-        if value is None:
-            return None
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        return _decode(options[0], value) if len(options) == 1 else value
-    if origin is tuple:
-        arguments = typing.get_args(kind)
-        if arguments[-1] is Ellipsis:
-            return tuple(_decode(arguments[0], item) for item in value)
-        return tuple(_decode(each, item) for each, item in zip(arguments, value, strict=True))
-    if origin is dict:
-        return {key: _decode(typing.get_args(kind)[1], item) for key, item in value.items()}
-    if kind is Digest:
-        return Digest.parse(value)
-    if kind is datetime:
-        return parse_time(value)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
-        return kind(**{name: _decode(hints[name], item) for name, item in value.items()})
-    if kind is float and isinstance(value, int):
-        return float(value)
-    return value
+    Raises:
+        ValueError: no time, or one without a zone.
+    """
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"expected a time with a zone, found {text}")
+    return time
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _decoder(kind: Any) -> Callable[[Any], Any]:
+    """Return the function that reads one type; made once for each type that records use."""
+    if kind in _LEAVES:
+        return _LEAVES[kind]
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+    if origin in {typing.Union, types.UnionType}:
+        options = [option for option in arguments if option is not type(None)]
+        if len(options) > 1:
+            return _exactly(*options)
+        inner = _decoder(options[0])
+        return lambda value: None if value is None else inner(value)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        inner = _decoder(arguments[0])
+        return lambda value: tuple([inner(item) for item in _as(list, value)])
+    if origin is tuple:
+        members = [_decoder(each) for each in arguments]
+        return lambda value: tuple(
+            [each(item) for each, item in zip(members, _as(list, value), strict=True)]
+        )
+    if origin is dict:
+        inner = _decoder(arguments[1])
+        return lambda value: {_as(str, key): inner(item) for key, item in value.items()}
+    decoders = {name: _decoder(hint) for name, hint in typing.get_type_hints(kind).items()}
+    return lambda value: kind(**{name: decoders[name](item) for name, item in value.items()})
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
+def _exactly(*kinds: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) not in kinds:
+            raise TypeError(f"expected {' or '.join(kind.__name__ for kind in kinds)}")
+        return value
+
+    return read
+
+
+def _as(kind: type[T], value: Any) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"expected {kind.__name__}")
+    return value
+
+
+def _float(value: Any) -> float:
+    if type(value) is not float and type(value) is not int:
+        raise TypeError("expected a number")
+    return float(value)
+
+
+_LEAVES: Final[dict[Any, Callable[[Any], Any]]] = {
+    str: _exactly(str),
+    int: _exactly(int),
+    bool: _exactly(bool),
+    float: _float,
+    Digest: lambda value: Digest.parse(_as(str, value)),
+    datetime: parse_time,
+}
+
+
+@functools.cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (
+            field.name,
+            field.default
+            if field.default_factory is dataclasses.MISSING
+            else field.default_factory(),
+        )
+        for field in dataclasses.fields(kind)
+    )

@@ -36,6 +36,14 @@ _FILTER = re.compile(r"filter\.(.*)\.(?:clean|smudge|process|required)", re.DOTA
 # Scopes of configuration that belong to the user or the machine, not to the folder.
 _OWN_SCOPES: Final = frozenset({"system", "global", "command"})
 
+# One state of the files gives one output, whatever the user has configured. Binary changes are not
+# compressed, because zlib's output differs between its builds.
+_FIXED: Final = (
+    *("-c", "core.quotePath=true"),
+    *("-c", "core.compression=0"),
+    *("-c", "diff.suppressBlankEmpty=false"),
+)
+
 _REFUSED = re.compile(r"dubious ownership|unsafe repository")
 _CHUNK_BYTES: Final = 1024 * 1024
 
@@ -158,8 +166,7 @@ class Repository:
             "core.fsmonitor=",
             "-c",
             f"core.hooksPath={os.devnull}",
-            "-c",
-            "core.quotePath=true",
+            *_FIXED,
             *self._overrides,
             *arguments,
         ]
@@ -167,9 +174,11 @@ class Repository:
     def _failure(self, command: str, stderr: bytes) -> CaptureError:
         text = stderr.decode("utf-8", "replace").strip()
         if _REFUSED.search(text):
+            import shlex
+
             return CaptureError(
                 f"git refuses {self.root}, which another user owns; if you trust it, run"
-                f" git config --global --add safe.directory {self.root}"
+                f" git config --global --add safe.directory {shlex.quote(str(self.root))}"
             )
         line = text.splitlines()[0] if text else "no message"
         return CaptureError(f"git {command} failed: {redact(line)}")

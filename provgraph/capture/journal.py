@@ -73,13 +73,14 @@ class Journal:
         self._places = [folder / f"{run_id}{SUFFIX}" for folder in folders]
         self._descriptors: dict[Path, int] = {}
         self._own_bytes: dict[Path, int] = {}
+        self._at = 0  # index of the place in use
         self._is_forked = False
         _open_journals.add(self)
 
     @property
-    def paths(self) -> list[Path]:
-        """The files that hold lines of this process: none, one, or both parts."""
-        return list(self._own_bytes)
+    def path(self) -> Path:
+        """The file that takes the lines now."""
+        return self._places[self._at]
 
     def write(self, line: bytes) -> None:
         """Append a line of `line_of`; the kernel has it when this returns, or it is unwritten."""
@@ -119,16 +120,17 @@ class Journal:
         _open_journals.discard(self)
 
     def _put(self, line: bytes) -> bool:
-        faults = []
-        # Once a part was begun elsewhere the lines stay there, so that their order stays.
-        for path in self._places[max(0, len(self._own_bytes) - 1) :]:
+        # Once a line stands in the second place the first is left alone, so that the order stays.
+        for place in range(self._at, len(self._places)):
+            path = self._places[place]
             try:
                 if self._append(path, line):
+                    self._at = place
                     return True
-                faults.append(f"{path.parent}: the disk took only a part of a line")
+                fault = "the disk took only a part of a line"
             except OSError as error:
-                faults.append(f"{path.parent}: {error.strerror or error}")
-        self.fault = "; ".join(faults)
+                fault = error.strerror or str(error)
+            self.fault = f"{path.parent}: {fault}"
         return False
 
     def _append(self, path: Path, line: bytes) -> bool:
@@ -137,7 +139,7 @@ class Journal:
             descriptor = self._descriptors[path] = self._open(path)
             self._own_bytes.setdefault(path, 0)
         if self._is_forked and not os.fstat(descriptor).st_nlink:
-            raise OSError("the run that this process belongs to was sealed meanwhile")
+            raise OSError("the run that this process belongs to has ended")
         written = os.write(descriptor, line)
         self._own_bytes[path] += written
         if written == len(line):
@@ -148,7 +150,10 @@ class Journal:
     def _open(self, path: Path) -> int:
         if self._is_forked:
             # The lock stays with the parent, the lines go to the same file.
-            return os.open(path, os.O_WRONLY | os.O_APPEND)
+            try:
+                return os.open(path, os.O_WRONLY | os.O_APPEND)
+            except FileNotFoundError:
+                raise OSError("the run that this process belongs to has ended") from None
         if path.parent == self._places[0].parent:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
@@ -163,6 +168,8 @@ class Journal:
             unnamed.rename(path)
         except BaseException:
             os.close(descriptor)
+            with contextlib.suppress(OSError):
+                unnamed.unlink()
             raise
         return descriptor
 
@@ -211,7 +218,9 @@ def parts(path: Path) -> list[Path]:
 def claim(path: Path) -> Iterator[bool]:
     """Try to take a journal over; yields whether its writer is gone and we hold it now."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        # For writing where that is allowed: some network file systems lock no other way.
+        flags = os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY
+        descriptor = os.open(path, flags)
     except OSError:
         yield False
         return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -45,6 +46,7 @@ class Finished:
 
     process_id: int
     exit_code: int
+    duration_s: float
     stderr_tail: str  # redacted
     is_stderr_open: bool  # a process in the background still holds it
 
@@ -58,6 +60,7 @@ def run_to_end(argv: Sequence[str], environ: Mapping[str, str]) -> Finished:
     """
     reader, writer = os.pipe()
     tail = bytearray()
+    started_s = time.monotonic()
     with _Forwarder() as forwarder:
         try:
             process = _start(argv, environ, stderr=writer)
@@ -70,10 +73,12 @@ def run_to_end(argv: Sequence[str], environ: Mapping[str, str]) -> Finished:
         pump = threading.Thread(target=_pump, args=(reader, tail), daemon=True)
         pump.start()
         code = process.wait()
+    duration_s = time.monotonic() - started_s
     pump.join(_GRACE_S)
     return Finished(
         process_id=process.pid,
         exit_code=code if code >= 0 else 128 - code,
+        duration_s=duration_s,
         stderr_tail=_tail_text(bytes(tail)),
         is_stderr_open=pump.is_alive(),
     )

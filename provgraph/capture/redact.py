@@ -90,12 +90,12 @@ _TOKEN = re.compile(
     r"|gl(?:pat|dt|rt|cbt|ptt|ft|oas|agent|soat)-[A-Za-z0-9_\-.]{20,}"  # GitLab
     r"|xox[a-z]-[A-Za-z0-9\-]{16,}|xapp-[A-Za-z0-9\-]{16,}"  # Slack
     # OpenAI, Anthropic and others; a digit, so that a name made of words stays.
-    r"|sk-(?=[A-Za-z_\-]*[0-9])[A-Za-z0-9_\-]{20,}"
+    r"|sk-(?=[A-Za-z_\-]{0,64}[0-9])[A-Za-z0-9_\-]{20,}"
     r"|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"  # Stripe
     r"|hf_[A-Za-z0-9]{30,}"
     r"|AIza[A-Za-z0-9_\-]{35}|ya29\.[A-Za-z0-9_\-]{20,}|GOCSPX-[A-Za-z0-9_\-]{20,}"  # Google
     r"|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_\-]{40,}"
-    r"|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"  # JSON Web Token
+    r"|eyJ[A-Za-z0-9_\-]{8,1024}+\.[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]*"  # JSON Web Token
     r"|dapi[a-f0-9]{32}|dop_v1_[a-f0-9]{64}|hvs\.[A-Za-z0-9_\-]{20,}"
     r"|SG\.[A-Za-z0-9_\-]{20,}\.[A-Za-z0-9_\-]{16,}"
     r"|r8_[A-Za-z0-9]{30,}|xai-[A-Za-z0-9]{40,}|pplx-[A-Za-z0-9]{40,}"
@@ -104,14 +104,16 @@ _TOKEN = re.compile(
 _SLACK_HOOK = re.compile(r"(hooks\.slack\.com/[a-z]+/)[A-Za-z0-9/_\-]+")
 
 # user:password@host. The password may hold @ and, unless it looks like a port, a slash.
-_USERINFO = re.compile(r"(://[^\s/:@\"'<>]*:)(?:[^\s/\"'<>]+@|(?!\d{1,5}(?:[/?#]|$))[^\s@\"'<>]+@)")
+_USERINFO = re.compile(
+    r"(://[^\s/:@\"'<>]*:)(?:[^\s/\"'<>]{1,1024}@|(?!\d{1,5}(?:[/?#]|$))[^\s@\"'<>]{1,1024}@(?:[^\s/\"'<>]{0,1024}@)?)"
+)
 # A token in the user's place; a plain user name is shorter, or has no digit.
 _USER_TOKEN = re.compile(r"(://)(?=[A-Za-z_\-]*[0-9])[A-Za-z0-9_\-]{20,}(?=@)")
 
 # Up to the end of the line or of the string it stands in.
 _HEADER = re.compile(
-    r"((?<![\w\-])(?:(?:proxy-)?authorization|(?:set-)?cookie)\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)"
-    r"[^\s\"'\\][^\r\n\"'\\]*",
+    r"((?<![\w\-])(?:(?:proxy-)?authorization|(?:set-)?cookie)(?:\\?[\"'])?[ \t]*[:=][ \t]*(?:\\?[\"'])?)"
+    r"[^\s\"'][^\r\n\"']*(?<!\\)",
     re.IGNORECASE,
 )
 # In prose a plain word follows; a credential has a digit, padding, or capitals inside.
@@ -121,17 +123,20 @@ _SCHEME = re.compile(
 _CURL_USER = re.compile(r"((?:^|\s)(?:-u|--user)[ =][^\s:]+:)(?!\d+(?:\s|$))\S+")
 
 # name=value, "name": "value", name: value, --name value. Only an option takes the next word: in prose
-# a word follows a word. The value ends at a space, at its quote, or where the next name of a query
-# string or connection string begins.
+# a word follows a word.
 _NAME = re.compile(
     r"(?<![\w.\-])(?P<name>-{0,2}[A-Za-z_][\w.\-]*+)"
     r"(?:\\?[\"']?[ \t]*(?:=>|:=|=(?!=)|:(?![:/]))[ \t]*|(?P<space>[ \t]+))"
 )
+# A string, a list, or a word that may hold strings (`b'x'`). A word ends at a space, before closing
+# brackets, and where the next name of a query string, connection string or mapping begins.
 _VALUE = re.compile(
     r"(?P<quote>\\\"|\"|')(?P<quoted>(?:(?!(?P=quote))(?:\\.|[^\\]))*)"
-    r"|(?P<bare>\[redacted\]|(?:(?![&;,][\w.\-%]+=|[,;)\]}]*(?:\s|$))[^\s\"'])+)",
+    r"|(?P<bare>[\[({][^\])}]{0,1024}[\])}]"
+    r"|(?:(?![&;,][\w.\-%]{1,64}=|,[\"']|[,;)\]}]{0,4}(?:\s|$))(?:[^\s\"']|\"[^\"]*\"|'[^']*'))+)",
     re.DOTALL,
 )
+_OPTION = re.compile(r"--[A-Za-z]|-[A-Za-z](?:\s|$)")
 
 
 @lru_cache(maxsize=4096)
@@ -193,19 +198,18 @@ def redact_value(name: str, value: str) -> str:
 def redact_argv(argv: Sequence[str]) -> tuple[str, ...]:
     """Return a command line without secrets: `--password=x`, `--password x`, `API_KEY=x`, URLs."""
     result: list[str] = []
-    holds_secret = False
+    before = ""
     for argument in argv:
         option, equals, value = argument.partition("=")
-        name = option.lstrip("-+~")
-        if holds_secret and not argument.startswith("-"):
+        if is_secret_name(before.lstrip("-")) and not _OPTION.match(argument):
             result.append(argument if _is_harmless(argument) else REDACTED)
-            holds_secret = False
-        elif equals and _is_name(name) and is_secret_name(name):
+        elif before in {"-u", "--user"}:
+            result.append(_CURL_USER.sub(rf"\1{REDACTED}", f"-u {argument}")[3:])
+        elif equals and _is_secret_assignment(option):
             result.append(argument if _is_harmless(value) else f"{option}={REDACTED}")
-            holds_secret = False
         else:
-            holds_secret = not equals and argument.startswith("-") and is_secret_name(name)
             result.append(redact(argument))
+        before = argument if argument.startswith("-") and not equals else ""
     return tuple(result)
 
 
@@ -234,7 +238,9 @@ def _redact_named(text: str) -> str:
 
 def _names_secret(match: re.Match[str]) -> bool:
     name = match["name"]
-    if match["space"] is not None and not name.startswith("-"):
+    if match["space"] is not None and (
+        not name.startswith("-") or _OPTION.match(match.string, match.end())
+    ):
         return False
     if is_secret_name(name.lstrip("-")):
         return True
@@ -242,8 +248,9 @@ def _names_secret(match: re.Match[str]) -> bool:
     return name.lower() == "signature" and match.string[max(match.start() - 1, 0)] in "?&"
 
 
-def _is_name(text: str) -> bool:
-    return all(char.isalnum() or char in "_-./@:" for char in text)
+def _is_secret_assignment(option: str) -> bool:
+    name = option.lstrip("-+~")
+    return is_secret_name(name) and all(char.isalnum() or char in "_-./@:" for char in name)
 
 
 def _is_harmless(value: str) -> bool:

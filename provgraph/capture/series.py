@@ -2,7 +2,8 @@ r"""A metric over steps: points in arrays while a run is going, one compact atta
 
 Attachment format `series-v1`, little-endian: the line `provgraph-series-1\n`, a uint32 count, then
 one zlib stream over three columns of `count` values each: steps (int64), times (int64 milliseconds
-since 1970), values (float64). Steps and times are stored as differences to the value before.
+since 1970), values (float64). Steps and times are stored as differences to the value before, modulo
+2^64.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from provgraph.errors import FormatError
 MAGIC: Final = b"provgraph-series-1\n"
 MAX_POINTS: Final = 50_000_000
 _POINT_BYTES: Final = 24
+_HALF: Final = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,18 @@ class Points:
         """Add a point; without a step it follows the one before."""
         if step is None:
             step = self._steps[-1] + 1 if self._steps else 0
-        self._steps.append(step)
-        self._times.append(at_ms)
-        self._values.append(value)
+        try:
+            self._steps.append(step)
+            self._times.append(at_ms)
+            self._values.append(value)
+        except (TypeError, OverflowError) as error:
+            # All three or none, or the columns would no longer belong together.
+            for column in (self._steps, self._times):
+                del column[len(self._values) :]
+            raise FormatError(
+                f"expected a 64-bit step and a number, found step {step!r:.40} and"
+                f" {value!r:.40}: {error}"
+            ) from None
 
     @property
     def first(self) -> float:
@@ -98,17 +109,20 @@ def decode(data: bytes) -> list[Point]:
     steps = _sums(array("q", _native(raw[:third])))
     times = _sums(array("q", _native(raw[third : 2 * third])))
     values = array("d", _native(raw[2 * third :], code="d"))
-    return [
-        Point(step, datetime.fromtimestamp(at_ms / 1000, UTC), value)
-        for step, at_ms, value in zip(steps, times, values, strict=True)
-    ]
+    try:
+        return [
+            Point(step, datetime.fromtimestamp(at_ms / 1000, UTC), value)
+            for step, at_ms, value in zip(steps, times, values, strict=True)
+        ]
+    except (ValueError, OverflowError, OSError) as error:
+        raise FormatError(f"damaged metric series, its times are none: {error}") from None
 
 
 def _differences(values: array[int]) -> array[int]:
     previous = 0
     result = array("q")
     for value in values:
-        result.append(value - previous)
+        result.append(_wrapped(value - previous))
         previous = value
     return result
 
@@ -117,9 +131,16 @@ def _sums(values: array[int]) -> array[int]:
     total = 0
     result = array("q")
     for value in values:
-        total += value
+        total = _wrapped(total + value)
         result.append(total)
     return result
+
+
+def _wrapped(value: int) -> int:
+    """Bring a number back into 64 bits with sign, as two's complement does."""
+    if -_HALF <= value < _HALF:
+        return value
+    return (value + _HALF) % (2 * _HALF) - _HALF
 
 
 def _little_endian(column: array[int] | array[float]) -> bytes:

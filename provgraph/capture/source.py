@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from provgraph.capture.attempt import learn
 from provgraph.capture.git import Repository
 from provgraph.capture.redact import redact
 from provgraph.capture.remote_url import without_credentials
-from provgraph.digests import Digest, digest_path
+from provgraph.digests import Digest
 from provgraph.errors import CaptureError
 from provgraph.records import Missing, SourceCode
 
@@ -37,8 +38,7 @@ MAX_UNTRACKED_BYTES: Final = 200 * 1024 * 1024
 _MAX_SUBMODULES: Final = 50
 
 # Every option that a user's configuration could change is stated, so that one change has one
-# digest. Compression is off because zlib's output differs between its builds.
-_DIFF_CONFIG: Final = ("-c", "core.compression=0", "-c", "diff.suppressBlankEmpty=false")
+# digest; what has no option is in `provgraph.capture.git`.
 DIFF_OPTIONS: Final = (
     "--binary",
     "--full-index",
@@ -190,7 +190,7 @@ def _remote(repository: Repository, branch: str | None) -> str | None:
 def _diff(repository: Repository, status: _Status, submodules: Mapping[str, SourceCode]) -> Digest:
     if status.commit is None:
         raise CaptureError("there is no commit yet that changes could be compared with")
-    digest = repository.digest(*_DIFF_CONFIG, "diff", "HEAD", *DIFF_OPTIONS, "--")
+    digest = repository.digest("diff", "HEAD", *DIFF_OPTIONS, "--")
     return _with_submodules(digest, submodules) if submodules else digest
 
 
@@ -249,19 +249,33 @@ def _digest_untracked(root: Path, names: tuple[bytes, ...]) -> Digest:
         )
     hasher = hashlib.sha256()
     left_bytes = MAX_UNTRACKED_BYTES
+    top = os.path.join(os.fsencode(root), b"")
     for name in sorted(names):
-        shown = redact(os.fsdecode(name))
-        path = root / os.fsdecode(name)
         if name.endswith(b"/"):
-            raise CaptureError(f"the untracked folder {shown} is a git repository of its own")
-        if not path.is_file():
-            continue
-        size_bytes = path.stat().st_size
-        left_bytes -= size_bytes
-        if size_bytes > MAX_UNTRACKED_FILE_BYTES or left_bytes < 0:
             raise CaptureError(
-                f"the untracked file {shown} is too large to read here; add it to .gitignore, and"
-                " record it with run.use"
+                f"the untracked folder {_shown(name)} is a git repository of its own"
             )
-        hasher.update(f"{digest_path(path).digest.value}  ".encode() + name + b"\n")
+        try:
+            status = os.stat(top + name)
+        except FileNotFoundError:
+            continue  # a link to nothing
+        if not stat.S_ISREG(status.st_mode):
+            continue
+        left_bytes -= status.st_size
+        if status.st_size > MAX_UNTRACKED_FILE_BYTES or left_bytes < 0:
+            raise CaptureError(
+                f"the untracked file {_shown(name)} is too large to read here; add it to"
+                " .gitignore, and record it with run.use"
+            )
+        hasher.update(_sha256_hex(top + name).encode() + b"  " + name + b"\n")
     return Digest("folder-v1", hasher.hexdigest())
+
+
+def _sha256_hex(path: bytes) -> str:
+    # One read: sources are small, and a buffer for streams costs more than most of them.
+    with open(path, "rb", buffering=0) as file:
+        return hashlib.sha256(file.readall()).hexdigest()
+
+
+def _shown(name: bytes) -> str:
+    return redact(os.fsdecode(name))

@@ -2,7 +2,8 @@
 
 `RunState.apply` takes one fact at a time, as the run makes it or as a journal gives it back, so the
 live path and the recovery of a killed run are the same function. Kinds of facts and their keys
-stand in `_APPLY` at the end; `s` is the number of the step that a fact belongs to, 0 for the run.
+stand in `_APPLY` at the end; `s` is the key of the step that a fact belongs to, 0 for the run. Keys
+are unique in the run, also between forked processes; numbers are given in order of appearance.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from provgraph.capture.facts import Fact, decode, parse_time
@@ -41,17 +42,45 @@ ABANDONED_REASON: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """The first fact of a run."""
+
+    version: int  # of the journal
+    run: str
+    record: str
+    name: str
+    at: datetime
+    project: str | None = None
+    experiment: str | None = None
+    owner: Agent | None = None
+    plan: str | None = None
+    parent: str | None = None
+    resumes: str | None = None
+    rank: int | None = None
+    world_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run or a step ended."""
+
+    ended_at: datetime
+    duration_s: float
+    status: str  # completed | failed | abandoned
+    reason: str | None = None
+    exit_code: int | None = None
+
+
 @dataclass(slots=True)
 class _Scope:
     """What a run and a step both collect."""
 
     name: str
     started_at: datetime
-    parent: int | None = None
-    ended_at: datetime | None = None
-    duration_s: float | None = None
-    status: str | None = None
-    reason: str | None = None
+    number: int = 0  # 0 is the run itself
+    parent: int = 0
+    ending: Ending | None = None
     rows_in: int | None = None
     rows_out: int | None = None
     parameters: dict[str, Scalar] = field(default_factory=dict)
@@ -67,31 +96,24 @@ class RunState:
     """A run so far. Built by facts; `run()` turns it into a record at any moment."""
 
     def __init__(self) -> None:
-        self._start: Fact | None = None
-        self._scopes: dict[int, _Scope] = {}
+        self._start: Start | None = None
+        self._scopes: dict[int | str, _Scope] = {}
         self._evaluations: list[Evaluation] = []
         self._tags: dict[str, str] = {}
         self._environment: Environment | None = None
         self._source: SourceCode | None = None
         self._invocation = Invocation()
-        self._end: Fact | None = None
-        self.last_time: datetime | None = None
-        """When the last fact with a time was made: the end of a run that could not say so."""
+        self._last_ms = 0
 
     @property
     def record_id(self) -> str:
         """The id of the record that this run will be: the same however often it is sealed."""
-        return str(self._begun["record"])
+        return self._begun.record
 
     @property
     def run_id(self) -> str:
         """The run's id."""
-        return str(self._begun["run"])
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether the run said that it was over."""
-        return self._end is not None
+        return self._begun.run
 
     def apply(self, fact: Fact) -> None:
         """Add one fact.
@@ -105,8 +127,10 @@ class RunState:
             raise FormatError(f"unknown kind of fact {kind!r}: the journal is from a later version")
         try:
             apply(self, fact)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise FormatError(f"damaged fact {json.dumps(fact)[:200]}: {error!r}") from error
+        except FormatError:
+            raise
+        except Exception as error:
+            raise FormatError(f"damaged fact {fact!r:.200}: {error!r}") from error
 
     def run(self) -> tuple[Run, dict[Digest, bytes]]:
         """Return the record as it stands now, and the attachments it refers to.
@@ -119,33 +143,39 @@ class RunState:
         attachments: dict[Digest, bytes] = {}
         series: list[Series] = []
         metrics: dict[str, float] = {}
-        for number, each in sorted(self._scopes.items()):
+        for each in self._scopes.values():
             for name, points in each.points.items():
-                if number == 0:
+                if each.number == 0:
                     metrics[name] = points.last
                 if len(points) > 1:
-                    label = name if number == 0 else f"{each.name}/{name}"
+                    label = name if each.number == 0 else f"{each.name}/{name}"
                     series.append(_series(label, points, attachments))
-        end = self._end or {}
-        status = scope.status or "abandoned"
-        ended_at = scope.ended_at or self.last_time or scope.started_at
+        ending = scope.ending or Ending(
+            # A run that could not say when it ended did so after the last thing it said.
+            ended_at=max(start.at, datetime.fromtimestamp(self._last_ms / 1000, UTC)),
+            duration_s=0.0,
+            status="abandoned",
+            reason=ABANDONED_REASON,
+        )
         run = Run(
-            id=self.run_id,
-            name=scope.name,
-            project=start.get("project"),
-            experiment=start.get("experiment"),
-            owner=None if start.get("owner") is None else decode(Agent, start["owner"]),
-            plan=start.get("plan"),
-            status=status,
-            reason=scope.reason if self._end is not None else ABANDONED_REASON,
-            started_at=scope.started_at,
-            ended_at=ended_at,
-            duration_s=scope.duration_s,
-            exit_code=end.get("exit_code"),
-            parent=start.get("parent"),
-            resumes=start.get("resumes"),
-            rank=start.get("rank", self._invocation.rank),
-            world_size=start.get("world_size", self._invocation.world_size),
+            id=start.run,
+            name=start.name,
+            project=start.project,
+            experiment=start.experiment,
+            owner=start.owner,
+            plan=start.plan,
+            status=ending.status,
+            reason=ending.reason,
+            started_at=start.at,
+            ended_at=ending.ended_at,
+            duration_s=None if scope.ending is None else ending.duration_s,
+            exit_code=ending.exit_code,
+            parent=start.parent,
+            resumes=start.resumes,
+            rank=self._invocation.rank if start.rank is None else start.rank,
+            world_size=(
+                self._invocation.world_size if start.world_size is None else start.world_size
+            ),
             invocation=self._invocation,
             environment=self._environment,
             source_code=self._source,
@@ -156,9 +186,9 @@ class RunState:
             used=tuple(scope.used),
             generated=tuple(scope.generated),
             steps=tuple(
-                _step(number, each, ended_at=ended_at)
-                for number, each in sorted(self._scopes.items())
-                if number > 0
+                _step(each, ended_at=ending.ended_at)
+                for each in self._scopes.values()
+                if each.number
             ),
             evaluations=tuple(self._evaluations),
             notes=tuple(scope.notes),
@@ -167,16 +197,18 @@ class RunState:
         return run, attachments
 
     @property
-    def _begun(self) -> Fact:
+    def _begun(self) -> Start:
         if self._start is None:
             raise FormatError("expected a start fact at the head of a journal, found none")
         return self._start
 
     def _scope(self, fact: Fact) -> _Scope:
-        scope = self._scopes[fact.get("s", 0)]
         if "at" in fact:
-            self.last_time = max(self.last_time or scope.started_at, parse_time(fact["at"]))
-        return scope
+            self._see(int(parse_time(fact["at"]).timestamp() * 1000))
+        return self._scopes[fact.get("s", 0)]
+
+    def _see(self, at_ms: int) -> None:
+        self._last_ms = max(self._last_ms, at_ms)
 
     def _on_start(self, fact: Fact) -> None:
         if fact["version"] > JOURNAL_VERSION:
@@ -184,35 +216,30 @@ class RunState:
                 f"journal version {fact['version']} is newer than this provgraph understands"
                 f" ({JOURNAL_VERSION}); upgrade provgraph to seal it"
             )
-        self._start = fact
-        started_at = parse_time(fact["at"])
-        self._scopes[0] = _Scope(name=fact["name"], started_at=started_at)
-        self.last_time = started_at
+        if self._start is not None:
+            raise FormatError("a second start fact in one journal")
+        self._start = start = decode(Start, _without_kind(fact))
+        self._scopes[0] = _Scope(name=start.name, started_at=start.at)
 
     def _on_step(self, fact: Fact) -> None:
-        self._scopes[fact["n"]] = _Scope(
-            name=fact["name"],
+        key = fact["n"]
+        if key in self._scopes:
+            raise FormatError(f"a second step {key!r} in one journal")
+        self._scopes[key] = _Scope(
+            parent=self._scope(fact).number,
+            name=decode(str, fact["name"]),
             started_at=parse_time(fact["at"]),
-            parent=fact.get("s") or None,
-            parameters=dict(fact.get("parameters", {})),
+            number=len(self._scopes),
+            parameters=_parameters(fact.get("parameters", {})),
         )
 
-    def _on_step_end(self, fact: Fact) -> None:
-        self._close(self._scope(fact), fact)
-
     def _on_end(self, fact: Fact) -> None:
-        self._end = fact
-        self._close(self._scope(fact), fact)
-
-    def _close(self, scope: _Scope, fact: Fact) -> None:
-        scope.ended_at = parse_time(fact["ended_at"])
-        scope.duration_s = fact["duration_s"]
-        scope.status = fact["status"]
-        scope.reason = fact.get("reason")
+        self._scope(fact).ending = decode(Ending, _without_kind(fact))
 
     def _on_metrics(self, fact: Fact) -> None:
         points = self._scopes[fact.get("s", 0)].points
         step, at_ms = fact.get("n"), fact["t"]
+        self._see(at_ms)
         for name, value in fact["v"].items():
             if (known := points.get(name)) is None:
                 known = points[name] = Points()
@@ -220,11 +247,12 @@ class RunState:
 
     def _on_rows(self, fact: Fact) -> None:
         scope = self._scope(fact)
-        scope.rows_in = fact.get("in", scope.rows_in)
-        scope.rows_out = fact.get("out", scope.rows_out)
+        stated = decode(dict[str, int], {key: fact[key] for key in ("in", "out") if key in fact})
+        scope.rows_in = stated.get("in", scope.rows_in)
+        scope.rows_out = stated.get("out", scope.rows_out)
 
     def _on_environment(self, fact: Fact) -> None:
-        self._environment = _environment(json.dumps(fact["value"], sort_keys=True))
+        self._environment = _environment(fact["text"])
 
 
 def replay(facts: Iterable[Fact]) -> RunState:
@@ -247,8 +275,16 @@ def replay(facts: Iterable[Fact]) -> RunState:
 
 @functools.lru_cache(maxsize=8)
 def _environment(text: str) -> Environment:
-    # Hundreds of packages, the same for all runs of a process: decoded once.
+    # Hundreds of packages, the same for all runs of a process: read once.
     return decode(Environment, json.loads(text))
+
+
+def _without_kind(fact: Fact) -> Fact:
+    return {key: value for key, value in fact.items() if key not in {"f", "s"}}
+
+
+def _parameters(value: Any) -> dict[str, Scalar]:
+    return decode(dict[str, Scalar], value)
 
 
 def _series(name: str, points: Points, attachments: dict[Digest, bytes]) -> Series:
@@ -267,17 +303,25 @@ def _series(name: str, points: Points, attachments: dict[Digest, bytes]) -> Seri
     )
 
 
-def _step(number: int, scope: _Scope, *, ended_at: datetime) -> Step:
+def _step(scope: _Scope, *, ended_at: datetime) -> Step:
+    ending = scope.ending
+    if ending is None:
+        ending = Ending(
+            ended_at=max(scope.started_at, ended_at),
+            duration_s=0.0,
+            status="abandoned",
+            reason="the run ended inside this step",
+        )
     return Step(
-        number=number,
-        parent=scope.parent,
+        number=scope.number,
+        parent=scope.parent or None,
         name=scope.name,
         parameters=scope.parameters,
         started_at=scope.started_at,
-        ended_at=scope.ended_at or max(scope.started_at, ended_at),
-        duration_s=scope.duration_s,
-        status=scope.status or "abandoned",
-        reason=scope.reason if scope.status else "the run ended inside this step",
+        ended_at=ending.ended_at,
+        duration_s=None if scope.ending is None else ending.duration_s,
+        status=ending.status,
+        reason=ending.reason,
         used=tuple(scope.used),
         generated=tuple(scope.generated),
         rows_in=_rows(scope.rows_in, [usage.entity.rows for usage in scope.used]),
@@ -297,17 +341,6 @@ def _rows(stated: int | None, counted: list[int | None]) -> int | None:
     return known[0] if len(known) == 1 else None
 
 
-def elapsed_end(started_at: datetime, now: datetime, duration_s: float) -> tuple[datetime, float]:
-    """Return (end, seconds by which the clock disagrees) of something that took duration_s.
-
-    The monotonic clock is believed; where the wall clock was set back meanwhile, the end is the
-    start plus the duration, so that nothing ends before it began.
-    """
-    expected = started_at + timedelta(seconds=duration_s)
-    drift_s = (now - expected).total_seconds()
-    return (expected if now < started_at else now), drift_s
-
-
 def _append(attribute: str, kind: type[Any]) -> Callable[[RunState, Fact], None]:
     def apply(state: RunState, fact: Fact) -> None:
         getattr(state._scope(fact), attribute).append(decode(kind, fact["value"]))
@@ -318,7 +351,6 @@ def _append(attribute: str, kind: type[Any]) -> Callable[[RunState, Fact], None]
 _APPLY: Final[dict[str, Callable[[RunState, Fact], None]]] = {
     "start": RunState._on_start,
     "step": RunState._on_step,
-    "step-end": RunState._on_step_end,
     "end": RunState._on_end,
     "metrics": RunState._on_metrics,
     "rows": RunState._on_rows,
@@ -328,8 +360,10 @@ _APPLY: Final[dict[str, Callable[[RunState, Fact], None]]] = {
     "filter": _append("filters", Filter),
     "note": _append("notes", Note),
     "missing": _append("missing", Missing),
-    "parameters": lambda state, fact: state._scope(fact).parameters.update(fact["value"]),
-    "tags": lambda state, fact: state._tags.update(fact["value"]),
+    "parameters": lambda state, fact: state._scope(fact).parameters.update(
+        _parameters(fact["value"])
+    ),
+    "tags": lambda state, fact: state._tags.update(decode(dict[str, str], fact["value"])),
     "evaluation": lambda state, fact: state._evaluations.append(decode(Evaluation, fact["value"])),
     "source": lambda state, fact: setattr(state, "_source", decode(SourceCode, fact["value"])),
     "invocation": lambda state, fact: setattr(

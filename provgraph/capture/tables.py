@@ -93,8 +93,13 @@ class Column:
             yield self.read(start, min(start + BLOCK_ROWS, self.rows))
 
 
-def digest_table(columns: Sequence[tuple[str, Column]], *, rows: int) -> tuple[Digest, int]:
+MakeColumn = Callable[[], Column]
+
+
+def digest_table(columns: Sequence[tuple[str, MakeColumn]], *, rows: int) -> tuple[Digest, int]:
     """Return the `table-v1` digest of columns with their names, and the canonical size in bytes.
+
+    Each column is made when its turn comes, so that what it needs is freed before the next.
 
     Raises:
         CaptureError: a value that the canonical form has no place for, with the column's name.
@@ -102,11 +107,14 @@ def digest_table(columns: Sequence[tuple[str, Column]], *, rows: int) -> tuple[D
     hasher = hashlib.sha256(b"provgraph table-v1\n")
     hasher.update(_u64(len(columns)) + _u64(rows))
     size_bytes = 0
-    for name, column in columns:
+    for name, make in columns:
         try:
-            value, size = _digest_column(column)
-        except CaptureError as error:
-            raise CaptureError(f"column {name[:100]!r}: {error}") from error
+            value, size = _digest_column(make())
+        except Exception as error:
+            reason = str(error)
+            if not isinstance(error, CaptureError):
+                reason = f"{type(error).__name__}: {error}"
+            raise CaptureError(f"column {name[:100]!r}: {reason}" if name else reason) from error
         hasher.update(_name(name) + value)
         size_bytes += size
     return Digest("table-v1", hasher.hexdigest()), size_bytes

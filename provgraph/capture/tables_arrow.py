@@ -15,6 +15,7 @@ from provgraph.capture.cells import decimal_text, text_block
 from provgraph.capture.tables import (
     Block,
     Column,
+    MakeColumn,
     array_block,
     join_blocks,
     null_column,
@@ -36,10 +37,10 @@ _READ_AS: Final = {
 }
 
 
-def arrow_columns(table: Any) -> list[tuple[str, Column]]:
+def arrow_columns(table: Any) -> list[tuple[str, MakeColumn]]:
     """Return the columns of a pyarrow Table or RecordBatch."""
     return [
-        (name, arrow_column(table.column(position)))
+        (name, partial(arrow_column, table.column(position)))
         for position, name in enumerate(table.schema.names)
     ]
 

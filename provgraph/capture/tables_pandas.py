@@ -6,10 +6,11 @@ are told apart by the names of their classes, so that pandas 2 and 3 read alike.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from provgraph.capture.cells import cells_column, numpy_column
-from provgraph.capture.tables import Block, Column, array_block, struct_block
+from provgraph.capture.tables import Block, Column, MakeColumn, array_block, struct_block
 from provgraph.capture.tables_arrow import arrow_column
 from provgraph.errors import CaptureError
 
@@ -22,17 +23,18 @@ if TYPE_CHECKING:
 _INDEX_NAME: Final = "__index_level_{}__"
 
 
-def pandas_columns(frame: Any) -> list[tuple[str, Column]]:
+def pandas_columns(frame: Any) -> list[tuple[str, MakeColumn]]:
     """Return a DataFrame's or Series' columns, then those of its index unless that only counts rows.
 
     The index comes last because that is where pandas itself puts it in Parquet and Arrow, so a
     frame and its Parquet file read by another library are the same table.
     """
+    columns: list[tuple[str, MakeColumn]]
     if len(frame.shape) == 1:
-        columns = [("" if frame.name is None else str(frame.name), pandas_column(frame))]
+        columns = [("" if frame.name is None else str(frame.name), partial(pandas_column, frame))]
     else:
         columns = [
-            (str(label), pandas_column(frame.iloc[:, position]))
+            (str(label), partial(_column_at, frame, position))
             for position, label in enumerate(frame.columns)
         ]
     if not _only_counts_rows(frame.index):
@@ -40,12 +42,12 @@ def pandas_columns(frame: Any) -> list[tuple[str, Column]]:
     return columns
 
 
-def pandas_index_columns(index: Any) -> list[tuple[str, Column]]:
+def pandas_index_columns(index: Any) -> list[tuple[str, MakeColumn]]:
     """Return the levels of an Index as columns."""
     return [
         (
             _INDEX_NAME.format(level) if name is None else str(name),
-            pandas_column(index.get_level_values(level).to_series()),
+            partial(_level_at, index, level),
         )
         for level, name in enumerate(index.names)
     ]
@@ -87,6 +89,14 @@ def pandas_column(series: Any) -> Column:
             read=lambda start, stop: _masked_block(series.array[start:stop]),
         )
     raise CaptureError(f"pandas dtype {dtype} has no canonical form; convert the column")
+
+
+def _column_at(frame: Any, position: int) -> Column:
+    return pandas_column(frame.iloc[:, position])
+
+
+def _level_at(index: Any, level: int) -> Column:
+    return pandas_column(index.get_level_values(level).to_series())
 
 
 def _masked_block(array: Any) -> Block:

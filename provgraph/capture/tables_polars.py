@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from provgraph.capture.cells import bytes_block, cells_column, decimal_text, text_block
-from provgraph.capture.tables import Block, Column, array_block, struct_block
+from provgraph.capture.tables import Block, Column, MakeColumn, array_block, struct_block
 from provgraph.errors import CaptureError
 
 
-def polars_columns(frame: Any) -> list[tuple[str, Column]]:
+def polars_columns(frame: Any) -> list[tuple[str, MakeColumn]]:
     """Return the columns of a polars DataFrame."""
-    return [(series.name, polars_column(series)) for series in frame.get_columns()]
+    return [(series.name, partial(polars_column, series)) for series in frame.get_columns()]
 
 
 def polars_column(series: Any) -> Column:

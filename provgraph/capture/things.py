@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -80,11 +80,14 @@ def entity_of(
     return entity
 
 
+def is_uri(text: str) -> bool:
+    """Whether text names something by a URI that is no local path."""
+    return _URI.match(text) is not None and not text.startswith("file://")
+
+
 def is_path(thing: Any) -> bool:
-    """Whether a thing is meant as a local path; a URI is text as well."""
-    if isinstance(thing, str):
-        return not _URI.match(thing) or thing.startswith("file://")
-    return isinstance(thing, os.PathLike)
+    """Whether a thing is meant as a local path."""
+    return not is_uri(thing) if isinstance(thing, str) else isinstance(thing, os.PathLike)
 
 
 def _facts(given: Mapping[str, Any], unknown: list[Missing]) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def _digest(value: Any) -> Digest:
     return value if isinstance(value, Digest) else Digest.parse(plain_text(value))
 
 
-_READ_FIELD: Final = {
+_READ_FIELD: Final[Mapping[str, Callable[[Any], Any]]] = {
     "kind": _kind,
     "digest": _digest,
     "rows": lambda value: whole_number(value, "rows"),
@@ -124,7 +127,7 @@ def _described(thing: Any, kind: str | None, facts: dict[str, Any]) -> Entity:
     text = os.fspath(thing)
     if isinstance(text, bytes):
         text = os.fsdecode(text)
-    if not is_path(text):
+    if is_uri(text):
         return _by_uri(text, kind or "dataset", facts)
     if text.startswith("file://"):
         text = unquote(urlsplit(text).path, errors="surrogateescape")

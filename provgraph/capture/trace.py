@@ -115,6 +115,7 @@ def read_trace(
     written: dict[str, str] = {}
     gone_count = 0
     left_out = _cache_folders(environ)
+    real = _Places()
     for path, file in events.files.items():
         if _is_left_out(path, left_out):
             continue
@@ -122,18 +123,18 @@ def read_trace(
             source = _source_of(path, events)
             if source is not None and file.read is not None:
                 opened = _opened_source(source, started_ns)
-                code.setdefault(os.path.realpath(source), opened)
+                code.setdefault(real[source], opened)
             continue
         if file.is_written:
             state = _state(path)
             if state is None:
                 gone_count += file.before is None and not os.path.isdir(path)
             elif state != file.before:
-                written.setdefault(os.path.realpath(path), path)
+                written.setdefault(real[path], path)
         if file.read is not None:
             opened = _opened(path, file)
             place = code if path.endswith(_SOURCE_SUFFIXES) else read
-            place.setdefault(os.path.realpath(opened.now), opened)
+            place.setdefault(real[opened.now], opened)
     other, unseen_python_count = _unseen_programs(events, root_process)
     return Trace(
         read=tuple(read.values()),
@@ -253,13 +254,24 @@ def _unseen_programs(events: _Events, root_process: int) -> tuple[tuple[str, ...
     for process, names in events.processes.items():
         if process == root_process:
             continue
-        name = next((name for name in names if programs[name] > 0), None)
+        # The script before its interpreter: it was started by the one name or by the other.
+        name = next((name for name in reversed(names) if programs[name] > 0), None)
         if name is not None:
             programs[name] -= 1
     left = sorted(name for name, count in programs.items() if count > 0)
     python = [name for name in left if is_python(name)]
     others = [name for name in left if name not in python and name not in _HARMLESS_PROGRAMS]
     return tuple(others), sum(programs[name] for name in python)
+
+
+class _Places(dict[str, str]):
+    """Paths without links: `os.path.realpath`, which looks at each folder only once."""
+
+    def __missing__(self, path: str) -> str:
+        folder, name = os.path.split(path)
+        is_plain = name and not os.path.islink(path)
+        self[path] = os.path.join(self[folder], name) if is_plain else os.path.realpath(path)
+        return self[path]
 
 
 # ---- judging -----------------------------------------------------------------------------------------

@@ -52,7 +52,9 @@ def plain_value(value: Any) -> Scalar:
     try:
         return _plain_value(value)
     except Exception as error:
-        raise CaptureError(f"a {kind.__name__} that cannot be written: {describe_error(error)}") from error
+        raise CaptureError(
+            f"a {kind.__name__} that cannot be written: {describe_error(error)}"
+        ) from error
 
 
 def plain_parameter(name: str, value: Any) -> Scalar:

@@ -8,7 +8,7 @@ from typing import Any
 
 from provgraph.cli.asking import indexing_progress, require_home
 from provgraph.cli.output import console
-from provgraph.service import asking, recording
+from provgraph.service import asking, recovery
 from provgraph.service.home import readable_ledger
 from provgraph.settings import TABLE, load
 
@@ -82,7 +82,7 @@ def run_status(_: argparse.Namespace) -> int:
     from provgraph.seal.multikey import ED25519, PublicKey, did_key
 
     settings = load()
-    going = [state.run()[0] for state in recording.going_runs(settings)]
+    going = [state.run()[0] for state in recovery.going_runs(settings)]
     if not going:
         require_home(settings)
     out = console()
@@ -110,7 +110,7 @@ def run_status(_: argparse.Namespace) -> int:
 
 def run_recover(_: argparse.Namespace) -> int:
     """Seal journals left behind."""
-    found = recording.recover(load())
+    found = recovery.recover(load())
     for each in found:
         if each.receipt is not None:
             print(f"sealed {each.receipt.record} at position {each.receipt.position}")

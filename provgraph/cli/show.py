@@ -23,7 +23,7 @@ from provgraph.errors import NotFoundError
 from provgraph.query.lineage import Node
 from provgraph.records import Run
 from provgraph.service.asking import Description
-from provgraph.service.recording import going_runs
+from provgraph.service.recovery import going_runs
 from provgraph.settings import load
 from provgraph.terms import Term, literal_parts
 

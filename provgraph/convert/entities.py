@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 
 from provgraph import terms, vocab
 from provgraph.records import Agent, Entity, Missing, Note, Scalar
@@ -99,6 +100,17 @@ class Sheet:
         """Add a real number, or nothing where it is not known."""
         if value is not None:
             self.graph.add(subject, predicate, terms.real(value))
+
+    def named(self, kind: str, name: str, version: str, thing: Term) -> None:
+        """Note a name that this record gives, spelled as the graph spells it."""
+        self.names.append(
+            NameRow(
+                kind=kind,
+                name=terms.clean(name),
+                version=terms.clean(version),
+                iri=thing[1:-1],
+            )
+        )
 
     def time(self, subject: Term, predicate: Term, value: datetime | None) -> None:
         """Add a time, or nothing where it is not known."""
@@ -232,23 +244,21 @@ class Sheet:
         """Hang content below its version, and the version below what it is a version of."""
         if entity.name is None:
             return
+        # Kind and class go together, or the name would claim what the graph does not say.
+        kind = entity.kind if entity.kind in ENTITY_CLASSES else "file"
         names = (entity.name,) if entity.version is None else (entity.name, entity.version)
-        self.names.append(
-            NameRow(
-                kind=entity.kind, name=entity.name, version=entity.version or "", iri=content[1:-1]
-            )
-        )
-        if entity.version is None and entity.kind != "model":
+        self.named(kind, entity.name, entity.version or "", content)
+        if entity.version is None and kind != "model":
             # A dataset's title is a label, not a claim that it is one version of something.
             return
         namespace = self.context.namespace
-        named = terms.iri(vocab.named_iri(entity.kind, namespace, entity.name))
+        named = terms.iri(vocab.named_iri(kind, namespace, entity.name))
         self.add(named, A, C["Named"])
         self.text(named, LABEL, entity.name)
         if len(names) == 1:
             self.add(content, PROV_T["specializationOf"], named)
             return
-        version = terms.iri(vocab.named_iri(entity.kind, namespace, *names))
+        version = terms.iri(vocab.named_iri(kind, namespace, *names))
         self.add(content, PROV_T["specializationOf"], version)
         self.add(version, PROV_T["specializationOf"], named)
         self.add(version, A, C["Version"])
@@ -265,5 +275,9 @@ def is_web_address(text: str) -> bool:
 
 
 def _file_iri(location: str) -> Term:
-    """A local path as a file IRI (RFC 8089)."""
-    return terms.iri(terms.to_iri("file://" + terms.segment(location).replace("%2F", "/")))
+    """A local path as a file IRI (RFC 8089), byte for byte what the file system has."""
+    try:
+        path = quote(location.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        path = quote(terms.clean(location))
+    return terms.iri(f"file://{path}")

@@ -111,7 +111,7 @@ def _run(run: Run, record_iri: str, context: Context) -> Sheet:
     sheet.add(subject, A, PROV_T["Activity"])
     sheet.add(subject, A, C["Run"])
     sheet.text(subject, LABEL, run.name)
-    sheet.names.append(NameRow(kind="run", name=run.name, version="", iri=home))
+    sheet.named("run", run.name, "", subject)
     sheet.text(subject, P["project"], run.project)
     sheet.text(subject, P["experiment"], run.experiment)
     sheet.text(subject, P["status"], run.status)

@@ -27,7 +27,7 @@ from typing import Final
 
 from provgraph import resources, terms, vocab
 from provgraph.errors import FormatError, NotFoundError
-from provgraph.seal.proof import CRYPTOSUITE, parse_proof_config
+from provgraph.seal.proof import parse_proof_config
 from provgraph.terms import XSD_STRING, Term
 from provgraph.vocab import LABEL, PROV, A
 
@@ -69,7 +69,7 @@ def secured_document(graph_nq: bytes, *, proof_nq: bytes, proof_value: str) -> D
         ],
         "proof": {
             "type": "DataIntegrityProof",
-            "cryptosuite": CRYPTOSUITE,
+            "cryptosuite": proof.cryptosuite,
             "created": terms.format_time(proof.created),
             "verificationMethod": proof.verification_method,
             "proofPurpose": "assertionMethod",

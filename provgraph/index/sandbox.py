@@ -4,6 +4,10 @@ What stops what: the deadline is a SIGKILL from here; memory and sockets are clo
 worker; SERVICE and LOAD are refused by a look at the words before the engine sees the query; the
 depth of nesting is bounded, since the engine's parser overflows its stack. An answer is complete or
 an error, never cut.
+
+The engine's grammar works on characters, not on words: it reads `SERVICEex:x` as a keyword and a
+name, and `<` as an operator wherever that fits. Where two readings differ in what they would do,
+the query is refused here with a hint, never guessed at.
 """
 
 from __future__ import annotations
@@ -16,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from provgraph.errors import QueryError
+from provgraph.errors import DamagedIndexError, QueryError
+from provgraph.index import worker
 from provgraph.index.store import Row
 from provgraph.terms import Term
 
@@ -26,22 +31,25 @@ MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 
 # Strings, IRIs and comments are skipped, so that `SERVICE` inside a literal is no SERVICE.
 _LEXEME = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"""'
+    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*"""'
     r"|'''(?:[^'\\]|\\.|'(?!''))*'''"
     r'|"(?:[^"\\\n\r]|\\.)*"'
-    r"|'(?:[^'\\\n\r]|\\.)*'"
-    r"|<[^\x00-\x20<>\"{}|^`\\]*>"
-    r"|#[^\n\r]*"
-    r"|[?$][\w]+"
-    r"|[\w\-]*:[\w\-.:%]*"
-    r"|[A-Za-z]+"
-    r"|[{}()\[\]]"
+    r"|'(?:[^'\\\n\r]|\\.)*')"
+    r"|(?P<unclosed>[\"'])"
+    r"|(?P<iri><[^\x00-\x20<>\"{}|^`\\]*>)"
+    r"|(?P<skipped>#[^\n\r]*|[?$]\w+|@[A-Za-z]+(?:-[A-Za-z0-9]+)*)"
+    r"|(?P<prefix>[\w\-]*):(?:[\w\-.:%]|\\[_~.\-!$&'()*+,;=/?\#@%])*"
+    r"|(?P<word>[A-Za-z]+)"
+    r"|(?P<bracket>[{}()\[\]])"
     r"|.",
     re.DOTALL,
 )
+# After `<`, a scheme and `//` nothing but an IRI can be meant: no expression has two slashes.
+_SURE_IRI = re.compile(r"<[A-Za-z][A-Za-z0-9+.\-]*://")
 _UPDATES: Final = frozenset(
     {"LOAD", "CLEAR", "DROP", "CREATE", "ADD", "MOVE", "COPY", "INSERT", "DELETE"}
 )
+_ESCAPED_CODEPOINT = re.compile(r"\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +63,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignAnswer:
-    """A complete answer. `kind` is select, boolean or triples; rows hold canonical terms."""
+    """A complete answer. `kind` is select, boolean or triples; rows hold canonical terms.
+
+    Unlike in records, a term may be a blank node (`_:b`) or a triple term (`<<( … )>>`).
+    """
 
     kind: str
     columns: tuple[str, ...]
@@ -63,40 +74,73 @@ class ForeignAnswer:
     boolean: bool | None = None
 
 
-def check_query(query: str) -> None:
-    """Refuse what must not reach the engine.
+def check_query(query: str) -> bool:
+    """Refuse what must not reach the engine; return whether the query names its dataset with FROM.
 
     Raises:
-        QueryError: too long, too deep, SERVICE, or an update.
+        QueryError: too long, too deep, SERVICE, an update, or a text that can be read in two ways.
     """
     if len(query.encode("utf-8", "replace")) > MAX_QUERY_BYTES:
         raise QueryError(f"a query holds at most {MAX_QUERY_BYTES // 1024} KiB")
     if _ESCAPED_CODEPOINT.search(query):
-        # \u escapes work everywhere in SPARQL, keywords and brackets included: decode, then look.
+        # \u escapes work everywhere in SPARQL, keywords and brackets included.
         raise QueryError("\\u escapes are not allowed in queries; write the character itself")
-    depth = 0
+    depths = {"{": 0, "(": 0, "[": 0}
+    names_dataset = is_ambiguous = False
+    before = ""
     for match in _LEXEME.finditer(query):
         lexeme = match[0]
-        if lexeme in "{([":
-            depth += 1
-            if depth > MAX_NESTING:
-                raise QueryError(f"nested deeper than {MAX_NESTING} brackets")
-        elif lexeme in "})]":
-            depth -= 1
-        elif lexeme.isalpha():
+        kind = match.lastgroup
+        if kind == "word":
             word = lexeme.upper()
-            if word == "SERVICE":
-                raise QueryError("SERVICE is refused: a query never reaches the network")
-            if word in _UPDATES:
-                raise QueryError(f"{word} is refused: the past is never rewritten; use capture")
+            _check_word(word)
+            # A dataset clause stands outside of all braces.
+            names_dataset |= "FROM" in word and not depths["{"]
+        elif kind == "prefix":
+            is_declared = before == "PREFIX"
+            _check_prefix(match["prefix"].upper(), can_be_from=not depths["{"] and not is_declared)
+        elif kind == "bracket":
+            _count(lexeme, depths)
+        elif kind == "iri":
+            # An operator stands only inside parentheses.
+            is_ambiguous |= depths["("] > 0 and not _SURE_IRI.match(lexeme)
+        elif kind == "unclosed":
+            raise QueryError(f"a string is not closed: {query[match.start() :][:40]!r}")
+        if not lexeme.isspace():
+            before = lexeme.upper()
+    if is_ambiguous and "service" in query.lower():
+        raise QueryError(
+            "SERVICE is refused, and a `<` inside parentheses makes it unclear whether this is one;"
+            " put a space after each `<` that compares"
+        )
+    return names_dataset
 
 
-def has_from(query: str) -> bool:
-    """Whether a query names its own dataset with FROM."""
-    return any(match[0].upper() == "FROM" for match in _LEXEME.finditer(query))
+def _check_word(word: str) -> None:
+    if "SERVICE" in word:
+        raise QueryError("SERVICE is refused: a query never reaches the network")
+    if word in _UPDATES:
+        raise QueryError(f"{word} is refused: the past is never rewritten; use capture")
 
 
-_ESCAPED_CODEPOINT = re.compile(r"\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}")
+def _check_prefix(prefix: str, *, can_be_from: bool) -> None:
+    """Refuse a keyword that hangs on to a prefixed name (`SERVICEex:x`)."""
+    if "SERVICE" in prefix:
+        raise QueryError(
+            f"SERVICE is refused: a query never reaches the network; if {prefix}: is a prefix, name"
+            " it otherwise"
+        )
+    if can_be_from and "FROM" in prefix:
+        raise QueryError(f"put a space between FROM and the name in {prefix}:")
+
+
+def _count(bracket: str, depths: dict[str, int]) -> None:
+    if bracket in depths:
+        depths[bracket] += 1
+        if sum(depths.values()) > MAX_NESTING:
+            raise QueryError(f"nested deeper than {MAX_NESTING} brackets")
+    else:
+        depths[{"}": "{", ")": "(", "]": "["}[bracket]] -= 1
 
 
 def run_foreign(query: str, *, index_folder: Path, limits: Limits) -> ForeignAnswer:
@@ -104,37 +148,45 @@ def run_foreign(query: str, *, index_folder: Path, limits: Limits) -> ForeignAns
 
     Raises:
         QueryError: refused, malformed, over a limit, or it crashed the engine.
+        DamagedIndexError: the files of the index cannot be read.
     """
-    check_query(query)
+    names_dataset = check_query(query)
     request: dict[str, Any] = {
         "index": str(index_folder),
         "query": query,
         "rows": limits.rows,
+        "bytes": MAX_ANSWER_BYTES,
         "memory_bytes": limits.memory_bytes,
         "cpu_s": int(limits.timeout_s) + 1,
         # The engine's union switch would ignore the query's own FROM (facts: 0.5.13).
-        "union_default_graph": not has_from(query),
+        "union_default_graph": not names_dataset,
+        # The worker is isolated from the environment; it finds its library where we did.
+        "path": [each for each in sys.path if each],
     }
+    # By path, not by name: the package may be importable here in a way that the worker's is not.
     process = subprocess.Popen(
-        [sys.executable, "-I", "-m", "provgraph.index.worker"],
+        [sys.executable, "-I", worker.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     try:
         output, _ = process.communicate(json.dumps(request).encode(), timeout=limits.timeout_s)
-    except subprocess.TimeoutExpired:
+    except BaseException as error:
+        # Interrupted or late: no query outlives who asked it.
         process.kill()
         process.communicate()
-        raise QueryError(
-            f"stopped after {limits.timeout_s:g} s; make it narrower, or raise"
-            " PROVGRAPH_QUERY_TIMEOUT_S"
-        ) from None
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise QueryError(
+                f"stopped after {limits.timeout_s:g} s; make it narrower, or raise"
+                " PROVGRAPH_QUERY_TIMEOUT_S"
+            ) from None
+        raise
     return _parse(output, process.returncode)
 
 
 def _parse(output: bytes, code: int) -> ForeignAnswer:
-    lines = output.decode().split("\n")
+    lines = output.decode("utf-8", "replace").split("\n")
     if code == 0 and lines[-2:] == [".", ""]:
         head = json.loads(lines[0])
         rows = tuple(tuple(Term(v) if v else None for v in row.split("\t")) for row in lines[1:-2])
@@ -147,7 +199,10 @@ def _parse(output: bytes, code: int) -> ForeignAnswer:
         return ForeignAnswer(kind=head["kind"], columns=columns, rows=rows)
     for line in reversed(lines):
         if line.startswith('{"kind": "error"'):
-            raise QueryError(str(json.loads(line)["message"]))
+            refusal = json.loads(line)
+            if refusal["is_damage"]:
+                raise DamagedIndexError(str(refusal["message"]))
+            raise QueryError(str(refusal["message"]))
     raise QueryError(
         f"the query ended the engine's process (status {code}): it needs too much memory or nests"
         " too deeply; the store is unharmed"

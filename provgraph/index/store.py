@@ -5,6 +5,9 @@ truth, the watermark moves in the same write as the graphs, and a lost or damage
 The watermark names ledger size *and* root hash, so an index of another or of a rewritten ledger is
 recognised and thrown away. One process at a time holds the folder, by an flock beside it.
 
+Damage is met anywhere: the engine checks a block when it reads it. Every method says so with one
+DamagedIndexError; `select` first has the index built anew, where `on_damage` says how.
+
 Results leave here as canonical term text (`provgraph.terms.Term`), never as Oxigraph objects:
 those cannot change thread, and layers above need no RDF library.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -25,14 +29,17 @@ from typing import Final
 
 import pyoxigraph as ox
 
-from provgraph.errors import IndexUnavailableError, QueryError
+from provgraph.errors import DamagedIndexError, IndexUnavailableError, QueryError
 from provgraph.terms import Term
+
+logger: Final = logging.getLogger(__name__)
 
 # Our own bookkeeping, in a graph that no record can name: records live below w3id.org.
 STATE_GRAPH: Final = "urn:provgraph:index"
 _STATE: Final = ox.NamedNode("urn:provgraph:index#state")
 _WATERMARK: Final = ox.NamedNode("urn:provgraph:index#watermark")
 _GRAPH: Final = ox.NamedNode(STATE_GRAPH)
+_MARK = re.compile(r"([0-9]{1,19}) ([0-9a-f]{64})")
 
 # Graphs per write: one by one costs 4.1 ms each, a hundred at a time 1.4 to 3.5 (measured).
 BATCH_GRAPHS: Final = 200
@@ -63,27 +70,38 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.on_damage: Callable[[], object] | None = None
+        """Builds the index anew from the ledger; set by whoever has the ledger."""
         self._opened: ox.Store | None = None
 
     @property
     def _store(self) -> ox.Store:
         if self._opened is None:
-            self._opened = _open_store(self.folder)
+            self._opened = ox.Store(str(self.folder))
         return self._opened
 
     def close_store(self) -> None:
         """Let go of the store while keeping the lock, so that a worker may read the folder."""
-        if self._opened is not None:
-            self._opened.flush()
-            self._opened = None
+        self._opened = None
 
     def watermark(self) -> Watermark | None:
-        """Return how much of the ledger is in, None for an empty index."""
-        marks = [_text(quad) for quad in self._mark_quads()]
+        """Return how much of the ledger is in, None for an empty index.
+
+        Raises:
+            DamagedIndexError: the files cannot be read, or there are graphs and no watermark.
+        """
+        with self._engine_errors():
+            marks = [_text(quad) for quad in self._mark_quads()]
+            if not marks and next(iter(self._store), None) is not None:
+                raise DamagedIndexError(f"the index {self.folder} has graphs and no watermark")
         if not marks:
             return None
-        size, root_hex = max(marks, key=lambda text: int(text.split()[0])).split()
-        return Watermark(size=int(size), root_hex=root_hex)
+        found = [_MARK.fullmatch(text) for text in marks]
+        whole = [(int(match[1]), match[2]) for match in found if match is not None]
+        if len(whole) != len(marks):
+            raise DamagedIndexError(f"the index {self.folder} has no readable watermark")
+        size, root_hex = max(whole)
+        return Watermark(size=size, root_hex=root_hex)
 
     def replay(
         self,
@@ -101,18 +119,23 @@ class Index:
             start: ledger position of the first one; the watermark's size.
             root_at: root hash in hex of the tree of a given size.
             progress: called with the number of graphs just put in.
+
+        Raises:
+            DamagedIndexError: the files cannot be read.
+            IndexUnavailableError: they cannot be written.
         """
         size = start
         for batch in _batches(graphs):
             size += len(batch)
             mark = Watermark(size=size, root_hex=root_at(size))
-            # If the process dies inside extend, neither graphs nor watermark are in; after it,
-            # both are. An older watermark left behind is harmless: the largest one counts.
             quads = ox.parse(b"".join(batch), format=ox.RdfFormat.N_QUADS)
-            self._store.extend(chain(quads, [_mark_quad(mark)]))
-            for quad in self._mark_quads():
-                if _text(quad) != _mark_text(mark):
-                    self._store.remove(quad)
+            with self._engine_errors():
+                # If the process dies inside extend, neither graphs nor watermark are in; after it,
+                # both are. An older watermark left behind is harmless: the largest one counts.
+                self._store.extend(chain(quads, [_mark_quad(mark)]))
+                for quad in self._mark_quads():
+                    if _text(quad) != _mark_text(mark):
+                        self._store.remove(quad)
             if progress is not None:
                 progress(len(batch))
 
@@ -134,8 +157,10 @@ class Index:
             IndexUnavailableError: no room on the disk, or not writable.
         """
         fresh = self.folder.with_name(f"{self.folder.name}.new")
+        old = self.folder.with_name(f"{self.folder.name}.old")
         try:
-            shutil.rmtree(fresh, ignore_errors=True)
+            for remains in (fresh, old):
+                shutil.rmtree(remains, ignore_errors=True)
             store = ox.Store(str(fresh))
             for batch in _batches(graphs, size=REBUILD_ROWS):
                 store.bulk_load(b"".join(batch), format=ox.RdfFormat.N_QUADS)
@@ -146,49 +171,106 @@ class Index:
             store.optimize()  # a 20,000-node closure takes 9,113 ms without it, 166 with it
             store.flush()
             del store
-            # If the process dies between the two there is no index, and it is rebuilt.
             self._opened = None
-            shutil.rmtree(self.folder, ignore_errors=True)
+            # If the process dies between the two there is no index, and it is rebuilt. The old one
+            # goes by its name first: half deleted under its own, it could pass for a whole one.
+            if self.folder.exists():
+                self.folder.rename(old)
             fresh.rename(self.folder)
-        except OSError as error:
+            shutil.rmtree(old, ignore_errors=True)
+        except (OSError, RuntimeError) as error:
             raise IndexUnavailableError(
-                f"the index {self.folder} could not be rebuilt: {error.strerror or error}; the"
+                f"the index {self.folder} could not be rebuilt: {_reason(error)}; the"
                 " ledger is unharmed, make room and run `provgraph reindex` again"
             ) from error
+
+    def put_aside(self, error: DamagedIndexError) -> None:
+        """Keep the damaged files under another name for whoever wants to know why.
+
+        Raises:
+            IndexUnavailableError: the folder cannot be renamed.
+        """
+        logger.warning("index damaged, built anew: %s", error)
+        aside = self.folder.with_name(f"{self.folder.name}.damaged")
+        self._opened = None
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            if self.folder.exists():
+                self.folder.rename(aside)
+        except OSError as problem:
+            raise IndexUnavailableError(
+                f"{error}, and cannot be put aside: {problem.strerror or problem}; delete it and"
+                " run `provgraph reindex`, the ledger is unharmed"
+            ) from problem
 
     def select(self, query: str) -> Solutions:
         """Run a query of our own (never a foreign one) and return all of its rows.
 
         Raises:
             QueryError: it does not parse, or is not a SELECT.
+            DamagedIndexError: the files cannot be read, and nobody can build them anew.
         """
         try:
-            results = self._store.query(query, use_default_graph_as_union=True)
-        except SyntaxError as error:
-            raise QueryError(str(error)) from None
-        if not isinstance(results, ox.QuerySolutions):
-            raise QueryError("expected a SELECT query")
-        columns = tuple(variable.value for variable in results.variables)
-        return Solutions(
-            columns=columns,
-            rows=tuple(
-                tuple(None if (term := row[name]) is None else Term(str(term)) for name in columns)
-                for row in results
-            ),
-        )
+            return self._select(query)
+        except DamagedIndexError as error:
+            if self.on_damage is None:
+                raise
+            self.put_aside(error)
+            self.on_damage()
+            return self._select(query)
+
+    def _select(self, query: str) -> Solutions:
+        with self._engine_errors():
+            try:
+                results = self._store.query(query, use_default_graph_as_union=True)
+            except SyntaxError as error:
+                raise QueryError(str(error)) from None
+            if not isinstance(results, ox.QuerySolutions):
+                raise QueryError("expected a SELECT query")
+            columns = tuple(variable.value for variable in results.variables)
+            return Solutions(
+                columns=columns,
+                rows=tuple(
+                    tuple(
+                        None if (term := row[name]) is None else Term(str(term)) for name in columns
+                    )
+                    for row in results
+                ),
+            )
 
     def graph(self, iri: str) -> bytes:
         """Return a graph as canonical N-Quads as the index holds it, empty where it has none."""
         name = ox.NamedNode(iri)
-        quads = self._store.quads_for_pattern(None, None, None, name)
-        return "".join(sorted(f"{quad} .\n" for quad in quads)).encode()
+        with self._engine_errors():
+            quads = self._store.quads_for_pattern(None, None, None, name)
+            return "".join(sorted(f"{quad} .\n" for quad in quads)).encode()
+
+    def graph_names(self) -> list[str]:
+        """Return the names of all graphs that records put in, sorted."""
+        with self._engine_errors():
+            names = {str(name)[1:-1] for name in self._store.named_graphs()}
+        return sorted(names - {STATE_GRAPH})
 
     def quad_count(self) -> int:
         """Return how many quads there are, bookkeeping included."""
-        return len(self._store)
+        with self._engine_errors():
+            return len(self._store)
 
     def _mark_quads(self) -> list[ox.Quad]:
         return list(self._store.quads_for_pattern(_STATE, _WATERMARK, None, _GRAPH))
+
+    @contextlib.contextmanager
+    def _engine_errors(self) -> Iterator[None]:
+        """Tell damage (to be built anew) from a disk that is full or may not be written."""
+        try:
+            yield
+        except (FileNotFoundError, RuntimeError, ValueError) as error:
+            raise DamagedIndexError(f"the index {self.folder} is damaged: {error}") from error
+        except OSError as error:
+            raise IndexUnavailableError(
+                f"the index {self.folder} cannot be used: {_reason(error)}; the ledger is unharmed,"
+                " make room or mend the permissions"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -204,23 +286,6 @@ def open_index(folder: Path, *, wait_s: float) -> Iterator[Index]:
             yield index
         finally:
             index._opened = None
-
-
-def _open_store(folder: Path) -> ox.Store:
-    try:
-        return ox.Store(str(folder))
-    except (OSError, ValueError, RuntimeError) as error:
-        # Damaged: the ledger has everything, so the remains are put aside and it is built anew.
-        aside = folder.with_name(f"{folder.name}.damaged")
-        try:
-            shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
-            return ox.Store(str(folder))
-        except OSError:
-            raise IndexUnavailableError(
-                f"the index {folder} cannot be opened ({error}); delete it and run"
-                " `provgraph reindex`, the ledger is unharmed"
-            ) from error
 
 
 @contextlib.contextmanager
@@ -277,6 +342,10 @@ def _batches(graphs: Iterable[bytes], *, size: int = BATCH_GRAPHS) -> Iterator[l
             batch = []
     if batch:
         yield batch
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _text(quad: ox.Quad) -> str:

@@ -1,13 +1,16 @@
-"""The process in which a foreign query runs: `python -m provgraph.index.worker`, nothing else in it.
+"""The process in which a foreign query runs: `python -I worker.py`, nothing else in it.
 
-It reads one JSON request from standard input, shuts its own doors (no sockets, bounded memory and
-CPU), opens the index read-only, answers on standard output and exits. The parent kills it at the
-deadline. A query that crashes the engine's parser (4.6 KB of `{` do) kills only this process.
+It reads one JSON request from standard input, opens the index read-only, shuts its own doors (no
+sockets, no programs, bounded memory and CPU), answers on standard output and exits. The parent
+kills it at the deadline. A query that crashes the engine's parser (4.6 KB of `{` do) kills only
+this process.
 
 Protocol on standard output: one line of JSON, `{"kind": "select", "columns": […]}` or
 `{"kind": "boolean"}` or `{"kind": "triples"}` or `{"kind": "error", "message": …}`; then rows of
 terms in N-Triples syntax separated by tabs (a term has no bare tab); then the line `.` when the
-answer is complete. Without that line there is no answer.
+answer is complete. Without that line there is no answer. UTF-8.
+
+It is started by its path and imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import platform
 import resource
 import struct
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 # seccomp (Linux): classic BPF programs over struct seccomp_data {int nr; u32 arch; …}.
@@ -34,43 +38,93 @@ _ARCHITECTURES: Final = {
 }
 
 
+class _RefusedError(Exception):
+    """What ends the answer, in words."""
+
+
 def main() -> int:
     """Answer the request on standard input."""
-    request = json.load(sys.stdin)
+    request = json.load(sys.stdin.buffer)
+    sys.path[:] = request["path"]
     import pyoxigraph as ox
 
-    write = sys.stdout.write
+    out = _Output(rows=request["rows"], max_bytes=request["bytes"])
+    is_open = False
     try:
         store = ox.Store.read_only(request["index"])
         close_doors(memory_bytes=request["memory_bytes"], cpu_s=request["cpu_s"])
+        is_open = True
         results = store.query(
             request["query"], use_default_graph_as_union=request["union_default_graph"]
         )
         if isinstance(results, ox.QueryBoolean):
-            write('{"kind":"boolean"}\n')
-            write("true\n" if results else "false\n")
+            out.head({"kind": "boolean"})
+            out.row(["true" if results else "false"])
         elif isinstance(results, ox.QuerySolutions):
             names = [variable.value for variable in results.variables]
-            write(json.dumps({"kind": "select", "columns": names}) + "\n")
-            for count, row in enumerate(results):
-                if count >= request["rows"]:
-                    return _too_many(request["rows"])
-                values = (row[name] for name in names)
-                write("\t".join("" if term is None else str(term) for term in values) + "\n")
+            out.head({"kind": "select", "columns": names})
+            for row in results:
+                out.row("" if (term := row[name]) is None else _text(term) for name in names)
         else:
-            write('{"kind":"triples"}\n')
-            for count, triple in enumerate(results):
-                if count >= request["rows"]:
-                    return _too_many(request["rows"])
-                write(f"{triple.subject}\t{triple.predicate}\t{triple.object}\n")
+            out.head({"kind": "triples"})
+            for triple in results:
+                out.row(map(_text, triple))
     except SyntaxError as error:
-        return _refuse(f"syntax error: {error}")
+        return out.refuse(f"syntax error: {error}")
     except MemoryError:
-        return _refuse(f"needs more than {request['memory_bytes'] >> 20} MiB of memory")
+        return out.refuse(f"needs more than {request['memory_bytes'] >> 20} MiB of memory")
+    except _RefusedError as error:
+        return out.refuse(str(error))
     except (OSError, ValueError, RuntimeError) as error:
-        return _refuse(str(error))
-    write(".\n")
+        return out.refuse(str(error), is_damage=not is_open or "Corruption" in str(error))
+    out.end()
     return 0
+
+
+class _Output:
+    """Standard output in UTF-8 whatever the locale, counted."""
+
+    def __init__(self, *, rows: int, max_bytes: int) -> None:
+        self._rows = rows
+        self._max_rows = rows
+        self._bytes = max_bytes
+        self._max_bytes = max_bytes
+
+    def head(self, value: dict[str, object]) -> None:
+        self._write(json.dumps(value))
+
+    def row(self, values: Iterable[str]) -> None:
+        self._rows -= 1
+        if self._rows < 0:
+            raise _RefusedError(
+                f"more than {self._max_rows} rows; add a LIMIT, or raise PROVGRAPH_QUERY_ROWS"
+            )
+        self._write("\t".join(values))
+
+    def end(self) -> None:
+        sys.stdout.buffer.write(b".\n")
+        sys.stdout.buffer.flush()
+
+    def refuse(self, message: str, *, is_damage: bool = False) -> int:
+        # On a line of its own, so that it is found after rows too.
+        refusal = {"kind": "error", "message": message, "is_damage": is_damage}
+        sys.stdout.buffer.write(json.dumps(refusal).encode() + b"\n")
+        sys.stdout.buffer.flush()
+        return 1
+
+    def _write(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        self._bytes -= len(data)
+        if self._bytes < 0:
+            raise _RefusedError(
+                f"an answer of more than {self._max_bytes >> 20} MiB; ask for less at a time"
+            )
+        sys.stdout.buffer.write(data)
+
+
+def _text(term: object) -> str:
+    # The library writes a triple term without its brackets.
+    return f"<<( {term} )>>" if type(term).__name__ == "Triple" else str(term)
 
 
 def close_doors(*, memory_bytes: int, cpu_s: int) -> None:
@@ -111,16 +165,6 @@ def _address_space_bytes() -> int:
             return int(file.read().split()[0]) * resource.getpagesize()
     except OSError:
         return 1 << 30
-
-
-def _too_many(rows: int) -> int:
-    return _refuse(f"more than {rows} rows; add a LIMIT, or raise PROVGRAPH_QUERY_ROWS")
-
-
-def _refuse(message: str) -> int:
-    # On a line of its own, so that it is found after rows too.
-    sys.stdout.write(json.dumps({"kind": "error", "message": message}) + "\n")
-    return 1
 
 
 if __name__ == "__main__":

@@ -166,7 +166,10 @@ def _has_wal(path: Path) -> bool:
 
 
 def _connection(uri: str) -> sqlite3.Connection:
-    db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    # Whoever opened it sees to it that one thread uses it at a time; the last one may be another.
+    db = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
     # The file may come from elsewhere: its schema must not call functions, and damaged cells must
     # not be followed.
     db.execute("PRAGMA trusted_schema = OFF")

@@ -3,7 +3,7 @@
 Durability: `append` returns after COMMIT with synchronous=FULL; what it returned survives kill -9
 and a power cut. Order: indices are dense from 0, in the order of commits. Concurrency: several
 processes may append and read at once; appends wait for each other (schema.BUSY_TIMEOUT_S). A
-`Ledger` belongs to the thread that opened it, and not to a forked child. Formats: entries, leaf
+`Ledger` is used by one thread at a time, and not by a forked child. Formats: entries, leaf
 hashes and checkpoints as in C2SP tlog-tiles and tlog-checkpoint, proofs as in RFC 9162.
 
 What it does not do: judge trust, index, or understand graphs. The ledger never signs a checkpoint
@@ -342,13 +342,26 @@ class Ledger:
             ).fetchall()
         return tuple(Digest("sha256", _blob(row[0], what="a digest").hex()) for row in rows)
 
-    def names(self, kind: str, name: str) -> list[StoredName]:
-        """Return what records called by that name, in the order of the ledger."""
+    def names(
+        self, kind: str, name: str, *, version: str | None = None, last_but: str | None = None
+    ) -> list[StoredName]:
+        """Return what records called by that name, in the order of the ledger.
+
+        `version` gives that version's rows only; `last_but` only the latest row of another version.
+        """
+        end, values = " ORDER BY position, version, iri", [kind, name]
+        if version is not None:
+            end, values = f" AND version = ?{end}", [kind, name, version]
+        elif last_but is not None:
+            # Backwards along the primary key: its cost does not grow with the versions.
+            end = (
+                " AND version NOT IN (?, '') ORDER BY position DESC, version DESC, iri DESC LIMIT 1"
+            )
+            values = [kind, name, last_but]
         with schema.storage_errors(self.path):
             rows = self._db.execute(
-                "SELECT position, version, iri FROM name WHERE kind = ? AND name = ?"
-                " ORDER BY position, version, iri",
-                (kind, name),
+                f"SELECT position, version, iri FROM name WHERE kind = ? AND name = ?{end}",
+                values,
             ).fetchall()
         return [
             StoredName(index=position, kind=kind, name=name, version=version, iri=iri)

@@ -25,6 +25,7 @@ from provgraph.terms import Term
 
 _FRONT = re.compile(r"\A# ---\n((?:#.*\n)*?)# ---\n")
 _HOLE: Final = "VALUES ?{name} {{ UNDEF }}"
+_ANY_HOLE = re.compile(r"VALUES \?([a-z][a-z_]*) \{ UNDEF \}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +63,19 @@ class CannedQuery:
         known = {parameter.name for parameter in self.parameters}
         for name in values:
             if name not in known:
-                expected = ", ".join(sorted(known))
+                expected = ", ".join(sorted(known)) or "none"
                 raise UsageError(f"{self.id} has no parameter {name!r}; it takes {expected}")
-        text = self.text
+        bound: dict[str, str] = {}
         for parameter in self.parameters:
             if parameter.name not in values:
                 raise UsageError(
                     f"{self.id} ({self.title}) needs {parameter.name}: {parameter.help}"
                     f" Example: provgraph query {self.id} --param {parameter.name}=…"
                 )
-            bound = _TYPES[parameter.type](values[parameter.name], resolve)
-            hole = _HOLE.format(name=parameter.name)
-            text = text.replace(hole, f"VALUES ?{parameter.name} {{ {' '.join(bound)} }}")
-        return text
+            found = _TYPES[parameter.type](values[parameter.name], resolve)
+            bound[parameter.name] = f"VALUES ?{parameter.name} {{ {' '.join(found)} }}"
+        # All holes at once: a value that looks like the hole of another parameter stays a value.
+        return _ANY_HOLE.sub(lambda hole: bound.get(hole[1], hole[0]), self.text)
 
 
 @functools.cache
@@ -85,7 +86,12 @@ def catalogue() -> tuple[CannedQuery, ...]:
         FormatError: a file with broken front matter, or a parameter without its hole.
     """
     paths = sorted(resources.folder("queries").glob("*.rq"))
-    return tuple(parse(path.read_text("utf-8"), where=path.name) for path in paths)
+    return tuple(
+        sorted(
+            (parse(path.read_text("utf-8"), where=path.name) for path in paths),
+            key=lambda query: query.id,
+        )
+    )
 
 
 def find(name: str) -> CannedQuery:
@@ -99,8 +105,8 @@ def find(name: str) -> CannedQuery:
             return query
     names = [word for query in catalogue() for word in (query.id, query.name)]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise QueryError(f"no query is called {name!r}{hint} `provgraph query` lists all")
+    hint = f" did you mean {' or '.join(near)}?" if near else ""
+    raise QueryError(f"no query is called {name!r};{hint} `provgraph query` lists all")
 
 
 def parse(text: str, *, where: str) -> CannedQuery:
@@ -127,15 +133,22 @@ def parse(text: str, *, where: str) -> CannedQuery:
             ),
             text=text,
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"{where}: broken front matter: {error!r}") from None
     for parameter in query.parameters:
         if parameter.type not in _TYPES:
-            raise FormatError(f"{where}: parameter {parameter.name} has no known type")
+            raise FormatError(
+                f"{where}: parameter {parameter.name}: expected a type among"
+                f" {', '.join(_TYPES)}, found {parameter.type!r}"
+            )
         if text.count(_HOLE.format(name=parameter.name)) != 1:
             raise FormatError(
                 f"{where}: expected the line VALUES ?{parameter.name} {{ UNDEF }} once"
             )
+    holes = {hole[1] for hole in _ANY_HOLE.finditer(text)}
+    undeclared = sorted(holes - {parameter.name for parameter in query.parameters})
+    if undeclared:
+        raise FormatError(f"{where}: ?{undeclared[0]} has a hole and no [parameters.{undeclared[0]}]")
     return query
 
 

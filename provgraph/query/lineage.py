@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import unquote
 
 from provgraph import vocab
 from provgraph.index.store import MAX_VALUES, Solutions, values_block
@@ -57,6 +58,7 @@ _FACTS: Final = {
     f"{vocab.PROV}startedAtTime": "at",
     f"{vocab.PROV}generatedAtTime": "at",
     f"{vocab.PROV}wasInvalidatedBy": "invalidated",
+    f"{vocab.PROV}specializationOf": "version_of",
     f"{vocab.PG}partOfRun": "run",
 }
 
@@ -73,6 +75,17 @@ class Node:
         """Its most telling class: ours before PROV's, empty where nothing says."""
         own = [kind for kind in self.facts.get("types", ()) if kind.startswith(vocab.PG)]
         return min(own).removeprefix(vocab.PG) if own else ""
+
+    @property
+    def title(self) -> str:
+        """What people call it: `churn:3` where it is a version of something, else its label."""
+        for iri in self.facts.get("version_of", ()):
+            # …/id/model/<namespace>/churn/3
+            head, _, rest = iri.partition(vocab.ID)
+            parts = [unquote(part) for part in rest.split("/")]
+            if not head and len(parts) == 4 and parts[2] in self.facts.get("label", ()):
+                return f"{parts[2]}:{parts[3]}"
+        return self.fact("label") or ""
 
     def fact(self, name: str) -> str | None:
         """Return the first value of a fact, None where it is not recorded."""
@@ -172,6 +185,10 @@ def _walk(
         if len(seen) > MAX_NODES:
             is_cut = True
             break
+    if level and not is_cut:
+        # A limit of depth cuts only where something lies beyond it.
+        queries = (query.format(values=values_block("from", block)) for block in _blocks(level))
+        is_cut = any(end is not None for each in queries for _, end, _ in select(each).rows)
     if upwards:
         roles = usage_roles(select, {each for made in made_by.values() for each in made})
         used = set(roles)
@@ -192,7 +209,7 @@ def _walk(
         roots=tuple(roots),
         nodes=describe(select, seen | activities),
         edges=result,
-        is_cut=is_cut or (bool(level) and max_depth is not None),
+        is_cut=is_cut,
     )
 
 

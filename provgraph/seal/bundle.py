@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -93,7 +93,8 @@ def verify_bundle(
     2. The charter is signed by the log key that it names; with `log_key`, by that very key.
     3. MANIFEST is signed by the log key, and lists every member with its SHA-256 (changed, added or
        removed files).
-    4. The checkpoint is signed by the log key, for this origin (a checkpoint of another log).
+    4. The checkpoint is signed by all log keys of the charter, for this origin (a checkpoint of
+       another log, or one forged by who could break one kind of signature).
     5. Every record: the seal verifies over its graph (EdDSA Cryptosuites 1.0, 3.2.2).
     6. Every record: the entry names this graph, these hashes and this proof, and every statement
        lies in the graph of that name (a proof of another graph, a swapped signature).
@@ -136,7 +137,7 @@ def verify_bundle(
         passed(f"MANIFEST is signed by the log key and matches all {len(members) - 1} other files")
 
         step = 4
-        checkpoint = open_checkpoint(_member(members, "checkpoint"), note_key)
+        checkpoint = open_checkpoint(_member(members, "checkpoint"), *charter.log_keys)
         passed(f"checkpoint over {checkpoint.size} entries is signed by the log key")
 
         step = 5
@@ -159,7 +160,7 @@ def verify_bundle(
         records = []
         for folder in folders:
             with _context(f"records/{folder}"):
-                records.append(_check_place(members, folder, note_key, checkpoint))
+                records.append(_check_place(members, folder, charter.log_keys, checkpoint))
         positions = {record.position for record in records}
         if len(positions) != len(records):
             raise UntrustedError("two records claim the same place in the ledger")
@@ -245,13 +246,13 @@ def _check_entry(members: Mapping[str, bytes], folder: str, proof_value: str) ->
 
 
 def _check_place(
-    members: Mapping[str, bytes], folder: str, key: NoteKey, checkpoint: Checkpoint
+    members: Mapping[str, bytes], folder: str, keys: Sequence[NoteKey], checkpoint: Checkpoint
 ) -> VerifiedRecord:
     data = _member(members, f"records/{folder}/entry.json")
     proof = parse_tlog_proof(_member(members, f"records/{folder}/record.tlog-proof"))
     if int(folder) != proof.index:
         raise UntrustedError(f"the folder says position {int(folder)}, its proof {proof.index}")
-    proved = verify_tlog_proof(proof, entry=data, key=key)
+    proved = verify_tlog_proof(proof, entry=data, keys=keys)
     if proved != checkpoint:
         raise UntrustedError("its proof leads to another checkpoint than the bundle's")
     entry = parse_entry(data)

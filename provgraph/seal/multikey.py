@@ -29,8 +29,12 @@ P256: Final = "P-256"
 _CODECS: Final = {ED25519: (b"\xed\x01", 32), P256: (b"\x80\x24", 33)}
 
 _FIELD: Final = 2**255 - 19
-# The DER of SubjectPublicKeyInfo up to the 32 key bytes (RFC 8410 section 4).
-_SPKI_ED25519: Final = bytes.fromhex("302a300506032b6570032100")
+# The DER of SubjectPublicKeyInfo up to the raw key (RFC 8410 section 4; RFC 5480 section 2, with
+# the point compressed).
+_SPKI: Final = {
+    ED25519: bytes.fromhex("302a300506032b6570032100"),
+    P256: bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200"),
+}
 _SIGN_BIT: Final = 1 << 255
 _ORDER_8_Y: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 
@@ -135,15 +139,10 @@ def did_key(key: PublicKey) -> str:
 
 
 def public_pem(key: PublicKey) -> bytes:
-    """Return an Ed25519 public key as PEM (RFC 8410 SubjectPublicKeyInfo), for openssl.
-
-    Raises:
-        FormatError: another algorithm.
-    """
-    if key.algorithm != ED25519:
-        raise FormatError(f"expected an Ed25519 key, found {key.algorithm}")
-    text = base64.b64encode(_SPKI_ED25519 + key.raw).decode()
-    return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n".encode()
+    """Return a public key as PEM (SubjectPublicKeyInfo), for openssl."""
+    text = base64.b64encode(_SPKI[key.algorithm] + key.raw).decode()
+    lines = "\n".join(text[at : at + 64] for at in range(0, len(text), 64))
+    return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n".encode()
 
 
 def verification_method(key: PublicKey) -> str:

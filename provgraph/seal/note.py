@@ -1,32 +1,41 @@
 r"""Signed notes and checkpoints: how a log says what it holds.
 
-Specifications: C2SP signed-note v1.0.0 and tlog-checkpoint. A note is text, a blank line, and
-signature lines `— <name> base64(key id || signature)`; a checkpoint is a note whose text is
-`origin\nsize\nbase64(root)\n`. Signature type 0x01 (Ed25519) only; lines of other keys are kept
-and ignored, as the specification asks, so that witnesses can add theirs.
+Specifications: C2SP signed-note v1.0.0, tlog-checkpoint and tlog-cosignature. A note is text, a
+blank line, and signature lines `— <name> base64(key id || signature)`; a checkpoint is a note whose
+text is `origin\nsize\nbase64(root)\n`. Signature types 0x01 (Ed25519), and for checkpoints 0x04 and
+0x06 (cosignatures with a time, by Ed25519 and ML-DSA-44). Lines of other keys are ignored, as the
+specification asks, so that witnesses can add theirs.
 
-What it does not do: cosignatures (types 0x04 and 0x06), and extension lines in a checkpoint.
+A log signs with Ed25519 and ML-DSA-44: the first is what every tool can check, the second still
+holds when somebody can forge the first. Times are POSIX seconds.
+
+What it does not do: extension lines in a checkpoint, or judge times.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import enum
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from provgraph.errors import FormatError, UntrustedError
+from provgraph.errors import FormatError, UntrustedError, UsageError
+from provgraph.seal import cosignature
 from provgraph.seal.keys import Signer, verify_ed25519
 from provgraph.seal.merkle import MAX_SIZE
+from provgraph.seal.mldsa import PUBLIC_KEY_BYTES as MLDSA_PUBLIC_KEY_BYTES
+from provgraph.seal.mldsa import MldsaSigner, verify_mldsa44
+from provgraph.seal.multikey import ED25519
 
 # Room for 16 post-quantum signatures of 5 kB and more, as the specification's limits ask.
 MAX_NOTE_BYTES: Final = 1024 * 1024
 MAX_SIGNATURES: Final = 100
 
-_ED25519_TYPE: Final = b"\x01"
 _KEY_ID_BYTES: Final = 4
 _SIGNATURE = re.compile("— ([^ ]+) ([A-Za-z0-9+/]+={0,2})")
 # ASCII control characters other than newline must not stand anywhere in a note.
@@ -34,44 +43,120 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 # str patterns: \s is every Unicode space.
 _NAME = re.compile(r"[^\s+\x00-\x1f]+")
 _CHECKPOINT = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
+_VKEY = re.compile(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{4,4096}={0,2})")
+
+
+class SignatureType(enum.IntEnum):
+    """The signature type identifier bytes in use (signed-note, Signature types)."""
+
+    ED25519 = 0x01
+    ED25519_COSIGNATURE = 0x04
+    MLDSA44_COSIGNATURE = 0x06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteKey:
-    """An Ed25519 public key under a name, as a note's reader trusts it."""
+    """A public key under a name, as a note's reader trusts it: for one type of signature."""
 
     name: str
     public_key: bytes
+    type: SignatureType = SignatureType.ED25519
 
     def __post_init__(self) -> None:
         _require_name(self.name)
+        if len(self.public_key) != _PUBLIC_KEY_BYTES[self.type]:
+            raise FormatError(
+                f"expected {_PUBLIC_KEY_BYTES[self.type]} bytes of public key for a signature of"
+                f" type {self.type:#04x}, found {len(self.public_key)} under the name {self.name}"
+            )
 
     @property
     def key_id(self) -> bytes:
         """SHA-256(name || LF || type || public key)[:4]."""
-        data = self.name.encode() + b"\n" + _ED25519_TYPE + self.public_key
+        data = self.name.encode() + b"\n" + bytes([self.type]) + self.public_key
         return hashlib.sha256(data).digest()[:_KEY_ID_BYTES]
+
+    @property
+    def vkey(self) -> str:
+        """The key as C2SP tools take it: `<name>+<key id in hex>+base64(type || public key)`."""
+        material = base64.b64encode(bytes([self.type]) + self.public_key).decode()
+        return f"{self.name}+{self.key_id.hex()}+{material}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteSigner:
-    """A signer under the name that its signature line carries."""
+    """An Ed25519 signer under the name that its signature line carries."""
 
     name: str
     signer: Signer
+
+    def __post_init__(self) -> None:
+        _require_ed25519(self.signer, self.name)
 
     @property
     def key(self) -> NoteKey:
         """The public side, for a reader."""
         return NoteKey(name=self.name, public_key=self.signer.public_key)
 
+    def signature(self, body: bytes) -> bytes:
+        """Sign a note's text."""
+        return self.signer.sign(body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cosigner:
+    """A signer of checkpoints that states the time: a witness, or a log's second key."""
+
+    name: str
+    signer: Signer | MldsaSigner
+    clock: Callable[[], datetime]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.signer, MldsaSigner):
+            _require_ed25519(self.signer, self.name)
+
+    @property
+    def key(self) -> NoteKey:
+        """The public side, for a reader."""
+        is_mldsa = isinstance(self.signer, MldsaSigner)
+        return NoteKey(
+            name=self.name,
+            public_key=self.signer.public_key,
+            type=SignatureType.MLDSA44_COSIGNATURE
+            if is_mldsa
+            else SignatureType.ED25519_COSIGNATURE,
+        )
+
+    def signature(self, body: bytes) -> bytes:
+        """Sign a checkpoint's text.
+
+        Raises:
+            FormatError: the text is no checkpoint, or its origin or this name is too long.
+        """
+        time_s = int(self.clock().timestamp())
+        message = _cosigned_message(self.key, body, time_s=time_s)
+        return cosignature.join_time(time_s, self.signer.sign(message))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteSignature:
+    """A signature that was verified. `time_s` is what a cosigner stated; 0 and None state none."""
+
+    key: NoteKey
+    time_s: int | None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A note's text, and which of the reader's keys signed it (at least one)."""
+    """A note's text, and the signatures of the reader's keys on it (at least one)."""
 
     body: bytes
-    signed_by: tuple[NoteKey, ...]
+    signatures: tuple[NoteSignature, ...]
+
+    @property
+    def signed_by(self) -> tuple[NoteKey, ...]:
+        """The keys whose signatures were verified, in the order of their lines."""
+        return tuple(signature.key for signature in self.signatures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,18 +179,24 @@ class Checkpoint:
         return body
 
 
-def sign_note(body: bytes, signers: Sequence[NoteSigner]) -> bytes:
+def sign_note(body: bytes, signers: Sequence[NoteSigner | Cosigner]) -> bytes:
     """Return the body with one signature line per signer.
 
     Raises:
-        FormatError: the body does not end in a newline, or holds control characters.
+        FormatError: the body does not end in a newline, or holds control characters; for a
+            cosigner, it is no checkpoint.
     """
     _require_body(body)
-    lines = []
-    for signer in signers:
-        blob = base64.b64encode(signer.key.key_id + signer.signer.sign(body)).decode()
-        lines.append(f"— {signer.name} {blob}\n")
-    return body + b"\n" + "".join(lines).encode()
+    return body + b"\n" + b"".join(map(_line, signers, [body] * len(signers)))
+
+
+def add_signature(data: bytes, signer: NoteSigner | Cosigner) -> bytes:
+    """Return a note with one more signature line at its end; the others are left unverified.
+
+    Raises:
+        FormatError: not a signed note, or for a cosigner, its text is no checkpoint.
+    """
+    return data + _line(signer, _split(data)[0])
 
 
 def open_note(data: bytes, keys: Sequence[NoteKey]) -> Note:
@@ -117,51 +208,90 @@ def open_note(data: bytes, keys: Sequence[NoteKey]) -> Note:
     4. There is at least one.
 
     Raises:
-        FormatError: step 1.
+        FormatError: step 1, or a cosigned text that is no checkpoint.
         UntrustedError: steps 3 and 4.
     """
     # 1.
-    body, signatures = _split(data)
+    body, lines = _split(data)
     # 2.
     known = {(key.name, key.key_id): key for key in keys}
-    signed_by: list[NoteKey] = []
-    for name, blob in signatures:
+    signatures: list[NoteSignature] = []
+    for name, blob in lines:
         key = known.get((name, blob[:_KEY_ID_BYTES]))
         if key is None:
             continue
         # 3.
-        if key in signed_by:
+        if any(signature.key == key for signature in signatures):
             raise UntrustedError(f"note: two signatures of the key {name}")
-        verify_ed25519(key.public_key, blob[_KEY_ID_BYTES:], body, what=f"note signed by {name}")
-        signed_by.append(key)
+        signatures.append(_verified(key, blob[_KEY_ID_BYTES:], body))
     # 4.
-    if not signed_by:
+    if not signatures:
         raise UntrustedError(
             f"note: no signature by a known key; it is signed by"
-            f" {', '.join(name for name, _ in signatures)},"
+            f" {', '.join(name for name, _ in lines)},"
             f" known are {', '.join(key.name for key in keys) or 'none'}"
         )
-    return Note(body=body, signed_by=tuple(signed_by))
+    return Note(body=body, signatures=tuple(signatures))
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> bytes:
-    """Sign a tree head under the log's origin as key name."""
-    return sign_note(checkpoint.encode(), [NoteSigner(name=checkpoint.origin, signer=signer)])
+def sign_checkpoint(checkpoint: Checkpoint, signer: Signer, *cosigners: Cosigner) -> bytes:
+    """Sign a tree head under the log's origin as key name.
+
+    The lines of cosigners stand first: the last line is the one that every openssl can check.
+    """
+    log = NoteSigner(name=checkpoint.origin, signer=signer)
+    return sign_note(checkpoint.encode(), [*cosigners, log])
 
 
-def open_checkpoint(data: bytes, key: NoteKey) -> Checkpoint:
-    """Check a signed checkpoint and that it speaks for the log of that key's name.
+def open_checkpoint(data: bytes, *required: NoteKey, known: Sequence[NoteKey] = ()) -> Checkpoint:
+    """Check a signed checkpoint and that it speaks for the log of the required keys' name.
+
+    1. It is a signed note, and every signature by a required or known key verifies.
+    2. Each of the required keys has signed it (an attacker who can forge one kind of signature
+       would leave the other out).
+    3. It is a checkpoint of the log that the required keys name.
 
     Raises:
         FormatError: not a signed note, or its text is no checkpoint.
-        UntrustedError: not signed by the key, or of another origin.
+        UntrustedError: not signed by a required key, or of another origin.
     """
-    checkpoint = parse_checkpoint(open_note(data, [key]).body)
-    if checkpoint.origin != key.name:
-        raise UntrustedError(
-            f"checkpoint: expected the origin {key.name}, found {checkpoint.origin}"
-        )
+    # 1.
+    note = open_note(data, [*required, *known])
+    # 2.
+    for key in required:
+        if key not in note.signed_by:
+            raise UntrustedError(
+                f"checkpoint: expected a signature of type {key.type:#04x} by {key.name}, key id"
+                f" {key.key_id.hex()}, found none; without it the checkpoint is not complete"
+            )
+    # 3.
+    checkpoint = parse_checkpoint(note.body)
+    for key in required:
+        if checkpoint.origin != key.name:
+            raise UntrustedError(
+                f"checkpoint: expected the origin {key.name}, found {checkpoint.origin}"
+            )
     return checkpoint
+
+
+def parse_vkey(text: str) -> NoteKey:
+    """Read a verifier key: `<name>+<key id in hex>+base64(type || public key)`.
+
+    Raises:
+        FormatError: another form, a type that is not in use, or a key id that is not the key's.
+    """
+    match = _VKEY.fullmatch(text)
+    material = decode_base64(match[3]) if match is not None else b""
+    if match is None or material[0] not in _PUBLIC_KEY_BYTES:
+        types = ", ".join(f"{type_:#04x}" for type_ in _PUBLIC_KEY_BYTES)
+        raise FormatError(
+            f"expected a verifier key <name>+<key id>+<base64> of type {types},"
+            f" found {text[:120]!r}"
+        )
+    key = NoteKey(name=match[1], public_key=material[1:], type=SignatureType(material[0]))
+    if key.key_id.hex() != match[2]:
+        raise FormatError(f"expected the key id {key.key_id.hex()} in {text[:120]!r}")
+    return key
 
 
 def parse_checkpoint(body: bytes) -> Checkpoint:
@@ -194,6 +324,44 @@ def decode_base64(text: str) -> bytes:
     if base64.b64encode(data).decode() != text:
         raise FormatError(f"expected base64 without stray bits, found {text[:80]!r}")
     return data
+
+
+_PUBLIC_KEY_BYTES: Final = {
+    SignatureType.ED25519: 32,
+    SignatureType.ED25519_COSIGNATURE: 32,
+    SignatureType.MLDSA44_COSIGNATURE: MLDSA_PUBLIC_KEY_BYTES,
+}
+
+
+def _cosigned_message(key: NoteKey, body: bytes, *, time_s: int) -> bytes:
+    checkpoint = parse_checkpoint(body)
+    if key.type == SignatureType.ED25519_COSIGNATURE:
+        return cosignature.ed25519_message(body, time_s=time_s)
+    return cosignature.mldsa44_message(
+        cosigner=key.name,
+        time_s=time_s,
+        origin=checkpoint.origin,
+        size=checkpoint.size,
+        root=checkpoint.root,
+    )
+
+
+def _verified(key: NoteKey, blob: bytes, body: bytes) -> NoteSignature:
+    what = f"note signed by {key.name}"
+    if key.type == SignatureType.ED25519:
+        verify_ed25519(key.public_key, blob, body, what=what)
+        return NoteSignature(key=key, time_s=None)
+    time_s, signature = cosignature.split_time(blob, what=what)
+    message = _cosigned_message(key, body, time_s=time_s)
+    is_mldsa = key.type == SignatureType.MLDSA44_COSIGNATURE
+    verify = verify_mldsa44 if is_mldsa else verify_ed25519
+    verify(key.public_key, signature, message, what=what)
+    return NoteSignature(key=key, time_s=time_s)
+
+
+def _line(signer: NoteSigner | Cosigner, body: bytes) -> bytes:
+    blob = base64.b64encode(signer.key.key_id + signer.signature(body)).decode()
+    return f"— {signer.name} {blob}\n".encode()
 
 
 def _split(data: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -235,6 +403,14 @@ def _require_body(body: bytes) -> None:
     if not text.endswith("\n") or _CONTROL.search(text):
         raise FormatError(
             "expected a note's text to end in a newline and to hold no other control character"
+        )
+
+
+def _require_ed25519(signer: Signer, name: str) -> None:
+    if signer.algorithm != ED25519:
+        raise UsageError(
+            f"expected an Ed25519 key to sign for {name}, found {signer.algorithm};"
+            " notes know no other kind"
         )
 
 

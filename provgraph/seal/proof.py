@@ -1,8 +1,12 @@
 """The seal: a W3C Data Integrity proof over the canonical bytes of one graph.
 
-Specifications: Verifiable Credential Data Integrity 1.0 section 4, Data Integrity EdDSA
-Cryptosuites 1.0 section 3.2 (`eddsa-rdfc-2022`). The proof configuration is always the same five
-canonical lines, so neither signing nor verifying needs an RDF or JSON-LD processor.
+Specifications: Verifiable Credential Data Integrity 1.0 section 4; Data Integrity EdDSA
+Cryptosuites 1.0 section 3.2 (`eddsa-rdfc-2022`, Ed25519); Data Integrity ECDSA Cryptosuites 1.0
+section 3.2 (`ecdsa-rdfc-2019`, here P-256 with SHA-256 only). The two differ in the key and in the
+name of the suite, which is itself signed. The proof configuration is always the same five canonical
+lines, so neither signing nor verifying needs an RDF or JSON-LD processor.
+
+A proof set is several such proofs over one graph: each is checked for itself.
 
 What it does not do: it judges no trust (whose key it is, and whether it was revoked), and does not
 canonicalise: the graph's bytes come from `provgraph.terms`, or from outside and are then checked.
@@ -17,16 +21,22 @@ from datetime import datetime
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError
-from provgraph.seal.keys import SIGNATURE_BYTES, Signer, verify_ed25519
+from provgraph.seal.keys import SIGNATURE_BYTES, Signer, verify_signature
 from provgraph.seal.multikey import (
     ED25519,
+    P256,
     base58_encode,
     multibase_decode,
     parse_verification_method,
 )
 from provgraph.terms import MAX_GRAPH_BYTES, format_time
 
-CRYPTOSUITE: Final = "eddsa-rdfc-2022"
+EDDSA_RDFC_2022: Final = "eddsa-rdfc-2022"
+ECDSA_RDFC_2019: Final = "ecdsa-rdfc-2019"
+
+# The kind of key that each cryptosuite takes, and the other way round.
+_ALGORITHMS: Final = {EDDSA_RDFC_2022: ED25519, ECDSA_RDFC_2019: P256}
+_SUITES: Final = {algorithm: suite for suite, algorithm in _ALGORITHMS.items()}
 
 _SECURITY: Final = "https://w3id.org/security#"
 _CONFIG: Final = (
@@ -34,13 +44,14 @@ _CONFIG: Final = (
     "^^<http://www.w3.org/2001/XMLSchema#dateTime> .\n"
     "_:c14n0 <http://www.w3.org/1999/02/22-rdf-syntax-ns#type>"
     f" <{_SECURITY}DataIntegrityProof> .\n"
-    f'_:c14n0 <{_SECURITY}cryptosuite> "{CRYPTOSUITE}"^^<{_SECURITY}cryptosuiteString> .\n'
+    f'_:c14n0 <{_SECURITY}cryptosuite> "{{suite}}"^^<{_SECURITY}cryptosuiteString> .\n'
     f"_:c14n0 <{_SECURITY}proofPurpose> <{_SECURITY}assertionMethod> .\n"
     f"_:c14n0 <{_SECURITY}verificationMethod> <{{method}}> .\n"
 )
 _PROOF: Final = re.compile(
     re.escape(_CONFIG)
     .replace(re.escape("{created}"), "(?P<created>[0-9TZ:.-]{20,27})")
+    .replace(re.escape("{suite}"), f"(?P<suite>{'|'.join(map(re.escape, _ALGORITHMS))})")
     .replace(re.escape("{method}"), "(?P<method>did:key:z[1-9A-Za-z]{1,128}#z[1-9A-Za-z]{1,128})")
 )
 
@@ -60,9 +71,10 @@ class Seal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofConfig:
-    """What a proof configuration says: the signer's claim of time, and the key."""
+    """What a proof configuration says: the signer's claim of time, the suite and the key."""
 
     created: datetime
+    cryptosuite: str
     verification_method: str
 
 
@@ -72,14 +84,19 @@ class VerifiedSeal:
 
     graph_sha256: bytes
     proof_sha256: bytes
+    cryptosuite: str
     verification_method: str
     public_key: bytes
     created: datetime
 
 
-def proof_config(created: datetime, verification_method: str) -> bytes:
+def proof_config(
+    created: datetime, verification_method: str, *, cryptosuite: str = EDDSA_RDFC_2022
+) -> bytes:
     """Return `proof.nq`: the proof without its value, as five canonical N-Quads lines."""
-    return _CONFIG.format(created=format_time(created), method=verification_method).encode()
+    return _CONFIG.format(
+        created=format_time(created), suite=cryptosuite, method=verification_method
+    ).encode()
 
 
 def parse_proof_config(proof_nq: bytes) -> ProofConfig:
@@ -96,22 +113,26 @@ def parse_proof_config(proof_nq: bytes) -> ProofConfig:
     created = _parse_time(match["created"]) if match else None
     if match is None or created is None:
         raise FormatError(
-            f"expected the five lines of an {CRYPTOSUITE} proof configuration, with the time as"
-            f" 2026-01-02T03:04:05Z and a did:key; found {proof_nq[:200]!r}"
+            f"expected the five lines of a proof configuration ({' or '.join(_ALGORITHMS)}), with"
+            f" the time as 2026-01-02T03:04:05Z and a did:key; found {proof_nq[:200]!r}"
         )
-    return ProofConfig(created=created, verification_method=match["method"])
+    return ProofConfig(
+        created=created, cryptosuite=match["suite"], verification_method=match["method"]
+    )
 
 
 def seal(graph_nq: bytes, *, signer: Signer, created: datetime) -> Seal:
-    """Sign the canonical N-Quads of a graph.
+    """Sign the canonical N-Quads of a graph, with the cryptosuite that the signer's key asks for.
 
     Raises:
         FormatError: the bytes are not sorted N-Quads lines.
     """
     require_sorted_lines(graph_nq)
-    proof_nq = proof_config(created, signer.verification_method)
+    proof_nq = proof_config(
+        created, signer.verification_method, cryptosuite=_SUITES[signer.algorithm]
+    )
     graph_sha256 = hashlib.sha256(graph_nq).digest()
-    # EdDSA Cryptosuites 1.0, 3.2.4: the proof's hash stands first.
+    # EdDSA Cryptosuites 1.0, 3.2.4, and ECDSA Cryptosuites 1.0, 3.2.4: the proof's hash is first.
     signature = signer.sign(hashlib.sha256(proof_nq).digest() + graph_sha256)
     return Seal(
         graph_sha256=graph_sha256,
@@ -125,36 +146,38 @@ def verify_seal(graph_nq: bytes, proof_nq: bytes, proof_value: str) -> VerifiedS
     """Check that a key signed exactly this graph.
 
     1. The graph's bytes are sorted lines (otherwise one graph would have several texts).
-    2. The proof configuration is exactly the five lines of this cryptosuite (EdDSA Cryptosuites
-       3.2.5: type, cryptosuite and purpose are fixed, so none can be swapped).
-    3. The verification method is a did:key whose fragment is the key itself, Ed25519, not weak.
+    2. The proof configuration is exactly the five lines, of one of the two cryptosuites (EdDSA and
+       ECDSA Cryptosuites 3.2.5: type and purpose are fixed, and the suite is signed too).
+    3. The verification method is a did:key whose fragment is the key itself, of the kind that the
+       suite takes (a key of one algorithm read as one of another), not weak, on its curve.
     4. The proof value is base58btc of 64 bytes, in its only spelling.
-    5. The signature verifies over SHA-256(proof) || SHA-256(graph) (EdDSA Cryptosuites 3.2.2).
+    5. The signature verifies over SHA-256(proof) || SHA-256(graph) (both specifications, 3.2.2).
 
     Raises:
         FormatError: steps 1 to 4, where the form is wrong.
-        UntrustedError: step 3, a weak key or another algorithm; step 5.
+        UntrustedError: step 3, an unfit key; step 5.
     """
     # 1.
     require_sorted_lines(graph_nq)
     # 2.
     config = parse_proof_config(proof_nq)
-    # 3. (verify_ed25519 refuses weak keys)
+    # 3. (verify_signature refuses weak keys)
     key = parse_verification_method(config.verification_method)
-    if key.algorithm != ED25519:
+    if key.algorithm != _ALGORITHMS[config.cryptosuite]:
         raise UntrustedError(
-            f"expected an Ed25519 key for {CRYPTOSUITE}, found {key.algorithm}"
-            f" in {config.verification_method}"
+            f"expected a key for {config.cryptosuite} ({_ALGORITHMS[config.cryptosuite]}),"
+            f" found {key.algorithm} in {config.verification_method}"
         )
     # 4.
     signature = multibase_decode(proof_value, length=SIGNATURE_BYTES, what="a proofValue")
     # 5.
     graph_sha256 = hashlib.sha256(graph_nq).digest()
     proof_sha256 = hashlib.sha256(proof_nq).digest()
-    verify_ed25519(key.raw, signature, proof_sha256 + graph_sha256, what="seal")
+    verify_signature(key, signature, proof_sha256 + graph_sha256, what="seal")
     return VerifiedSeal(
         graph_sha256=graph_sha256,
         proof_sha256=proof_sha256,
+        cryptosuite=config.cryptosuite,
         verification_method=config.verification_method,
         public_key=key.raw,
         created=config.created,

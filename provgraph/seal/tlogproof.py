@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,10 +81,10 @@ def parse_tlog_proof(data: bytes) -> TlogProof:
     return TlogProof(index=int(match[1]), hashes=hashes, checkpoint=checkpoint, extra=extra)
 
 
-def verify_tlog_proof(proof: TlogProof, *, entry: bytes, key: NoteKey) -> Checkpoint:
-    """Check that the log of that key holds the entry; return the checkpoint that says so.
+def verify_tlog_proof(proof: TlogProof, *, entry: bytes, keys: Sequence[NoteKey]) -> Checkpoint:
+    """Check that the log of those keys holds the entry; return the checkpoint that says so.
 
-    1. The checkpoint is signed by the key and of its origin.
+    1. The checkpoint is signed by each of the keys and of their origin.
     2. The path from the entry's leaf hash leads to the checkpoint's root.
 
     Raises:
@@ -91,7 +92,7 @@ def verify_tlog_proof(proof: TlogProof, *, entry: bytes, key: NoteKey) -> Checkp
         UntrustedError: either step.
     """
     # 1.
-    checkpoint = open_checkpoint(proof.checkpoint, key)
+    checkpoint = open_checkpoint(proof.checkpoint, *keys)
     # 2.
     verify_inclusion(
         leaf=leaf_hash(entry),

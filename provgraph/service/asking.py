@@ -7,24 +7,48 @@ processes are sealed before anything is read, so that an abandoned run is seen b
 from __future__ import annotations
 
 import contextlib
+import difflib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from provgraph import vocab
-from provgraph.errors import NotFoundError
+from provgraph.errors import DamagedIndexError, NotFoundError, UsageError
 from provgraph.index.sandbox import ForeignAnswer, Limits, check_query, run_foreign
 from provgraph.index.store import REBUILD_ROWS, Index, Row, Watermark, open_index, values_block
 from provgraph.ledger.sqlite import Ledger
 from provgraph.query import catalogue, lineage
 from provgraph.query.lineage import Lineage, Node
 from provgraph.service.home import readable_ledger
-from provgraph.service.recording import Recovered, recover
-from provgraph.service.things import resolve
+from provgraph.service.recovery import Recovered, recover
+from provgraph.service.things import Resolved, content_digest, resolve
 from provgraph.settings import Settings
-from provgraph.terms import Term
+from provgraph.terms import Term, string
+
+logger: Final = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with (graphs indexed so far, graphs to index)."""
+
+# A digest as the terminal shows it is cut; this much of it is enough to search for.
+MIN_DIGEST_DIGITS: Final = 8
+_SHA256_DIGITS: Final = 64
+
+_PREFIXES: Final = (
+    f"PREFIX prov: <{vocab.PROV}> PREFIX pg: <{vocab.PG}> PREFIX rdfs: <{vocab.RDFS}>"
+)
+_NAMED_CLASSES: Final = "pg:Version, pg:Named, pg:Dataset, pg:Model, pg:FeatureSet, pg:Run"
+_CONTENT_CLASSES: Final = "pg:Dataset, pg:Model, pg:FeatureSet, pg:File"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """A name that has meant several things, and which of them an answer is about."""
+
+    text: str
+    iri: str
+    others: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +86,41 @@ class Reader:
         self.index = index
         self.recovered = recovered
         self.ledger_size = 0
+        self.meant: list[Meant] = []
+        """Names asked for that have meant several things; whoever answers says which was taken."""
 
     def resolve(self, text: str) -> list[str]:
-        """Return the IRIs that somebody means."""
-        return list(resolve(self.ledger, text).iris)
+        """Return the IRIs that somebody means; several where one version has several contents.
+
+        Raises:
+            NotFoundError: nothing here goes by that; near names are suggested.
+            UsageError: a name that several kinds of things have, too short a part of a digest.
+        """
+        try:
+            found = resolve(self.ledger, text)
+        except NotFoundError as error:
+            raise NotFoundError(f"{error}{self._near_names(text)}") from None
+        if found.by == "digest":
+            found = self._whole_digest(text, found)
+        for iri in found.iris:
+            if not self._is_known(iri):
+                raise NotFoundError(f"no record says anything about {text.strip()[:200]} ({iri})")
+        if found.others:
+            self.meant.append(Meant(text=text, iri=found.iris[0], others=found.others))
+        return list(found.iris)
+
+    def resolve_one(self, text: str) -> str:
+        """Return the one IRI that somebody means.
+
+        Raises:
+            NotFoundError: nothing here goes by that.
+            UsageError: several things do.
+        """
+        iris = self.resolve(text)
+        if len(iris) > 1:
+            choices = ", ".join(str(content_digest(iri) or iri) for iri in iris)
+            raise UsageError(f"{text} names {len(iris)} contents; say which by digest: {choices}")
+        return iris[0]
 
     def ask(self, name: str, values: Mapping[str, str]) -> Answer:
         """Answer a canned query.
@@ -76,7 +131,7 @@ class Reader:
             NotFoundError: a thing is not known here.
         """
         query = catalogue.find(name)
-        solutions = self.index.select(query.bind(values, resolve=self.resolve))
+        solutions = self.index.select(query.bind(values, resolve=self._content))
         return Answer(
             title=query.title,
             columns=solutions.columns,
@@ -89,28 +144,33 @@ class Reader:
         """Run a free query in a bounded process of its own; return answer and ledger size.
 
         The union of all graphs is the default graph, unless the query names one with FROM.
+
+        Raises:
+            QueryError: refused, malformed, or over a limit.
         """
         check_query(text)
-        self.index.close_store()
-        answer = run_foreign(
-            text,
-            index_folder=self.index.folder,
-            limits=Limits(
-                timeout_s=self.settings.query_timeout_s,
-                memory_bytes=self.settings.query_memory_mib * 1024 * 1024,
-                rows=self.settings.query_rows,
-            ),
+        limits = Limits(
+            timeout_s=self.settings.query_timeout_s,
+            memory_bytes=self.settings.query_memory_mib * 1024 * 1024,
+            rows=self.settings.query_rows,
         )
+        self.index.close_store()
+        try:
+            answer = run_foreign(text, index_folder=self.index.folder, limits=limits)
+        except DamagedIndexError as error:
+            self.index.put_aside(error)
+            rebuild_index(self.index, self.ledger)
+            answer = run_foreign(text, index_folder=self.index.folder, limits=limits)
         return answer, self.ledger_size
 
     def labels(self, rows: tuple[Row, ...]) -> dict[str, str]:
         """Return readable names for the IRIs that occur in rows."""
-        iris = {term[1:-1] for row in rows for term in row if term is not None and term[0] == "<"}
+        iris = {term[1:-1] for row in rows for term in row if term is not None and is_iri(term)}
         nodes = lineage.describe(self.index.select, iris)
-        return {iri: label for iri, node in nodes.items() if (label := node.fact("label"))}
+        return {iri: node.title for iri, node in nodes.items() if node.title}
 
     def walk(self, text: str, *, up: bool, max_depth: int | None) -> Lineage:
-        """Walk the lineage of a thing; a run stands for what it made (or used)."""
+        """Walk the lineage of a thing; a run stands for what it made."""
         roots = self.entities(self.resolve(text), up=up)
         walk = lineage.upstream if up else lineage.downstream
         return walk(self.index.select, roots, max_depth=max_depth)
@@ -120,11 +180,10 @@ class Reader:
 
         Raises:
             NotFoundError: no statement is about it.
+            UsageError: several things go by that name.
         """
-        (iri, *_) = self.resolve(text)
+        iri = self.resolve_one(text)
         statements = self._statements(iri)
-        if not statements:
-            raise NotFoundError(f"no record says anything about {iri}")
         parts = {
             value[1:-1]: self._statements(value[1:-1])
             for _, value in statements
@@ -138,25 +197,52 @@ class Reader:
             ).rows
             if subject is not None and predicate is not None
         )
-        mentioned = {value[1:-1] for _, value in statements if value.startswith("<")}
-        mentioned |= {v[1:-1] for part in parts.values() for _, v in part if v.startswith("<")}
+        mentioned = {value[1:-1] for _, value in statements if is_iri(value)}
+        mentioned |= {v[1:-1] for part in parts.values() for _, v in part if is_iri(v)}
         mentioned |= {subject for _, subject in incoming}
         return Description(
             iri=iri,
             statements=statements,
             incoming=incoming,
             parts=parts,
-            nodes=lineage.describe(self.index.select, mentioned),
+            nodes=lineage.describe(self.index.select, {*mentioned, iri}),
             records=tuple(self.records_about([iri])),
             ledger_size=self.ledger_size,
         )
 
     def records_about(self, iris: list[str]) -> list[str]:
-        """Return the records (graphs) that describe things, in no order."""
-        query = (
+        """Return the records (graphs) that describe things, sorted."""
+        return self._iris(
             f"SELECT DISTINCT ?g WHERE {{ {values_block('it', iris)} GRAPH ?g {{ ?it ?p ?o }} }}"
         )
-        return [g[1:-1] for (g,) in self.index.select(query).rows if g is not None]
+
+    def entities(self, iris: list[str], *, up: bool = True) -> list[str]:
+        """Return what a walk starts from: the contents of a version, what a run made.
+
+        A run that made nothing stands, upwards, for what it used.
+        """
+        it = values_block("it", iris)
+        made = "?it pg:step*/^prov:wasGeneratedBy ?e"
+        found = self._iris(_CONTENTS.format(it=it, pattern=made))
+        if up and not found:
+            found = self._iris(_CONTENTS.format(it=it, pattern="?it pg:step*/prov:used ?e"))
+        return found or self._versions(iris) or iris
+
+    def _versions(self, iris: list[str]) -> list[str]:
+        """Return the contents below names and versions."""
+        it = values_block("it", iris)
+        return self._iris(_CONTENTS.format(it=it, pattern="?e prov:specializationOf+ ?it"))
+
+    def _content(self, text: str) -> list[str]:
+        """Find what a canned query is about: one content, run or person."""
+        iri = self.resolve_one(text)
+        contents = self._versions([iri])
+        if len(contents) > 1:
+            choices = ", ".join(str(content_digest(each) or each) for each in contents)
+            raise UsageError(
+                f"{text} names {len(contents)} contents; say which by digest: {choices}"
+            )
+        return contents or [iri]
 
     def _statements(self, iri: str) -> tuple[tuple[str, Term], ...]:
         query = f"SELECT DISTINCT ?p ?o WHERE {{ {values_block('it', [iri])} ?it ?p ?o }} ORDER BY ?p ?o"
@@ -166,19 +252,46 @@ class Reader:
             if predicate is not None and value is not None
         )
 
-    def entities(self, iris: list[str], *, up: bool = True) -> list[str]:
-        relation = "^prov:wasGeneratedBy" if up else "prov:used"
-        query = (
-            f"PREFIX prov: <{vocab.PROV}> PREFIX pg: <{vocab.PG}> SELECT DISTINCT ?e WHERE {{"
-            f" {values_block('it', iris)} ?it a prov:Activity . ?it pg:step*/{relation} ?e }}"
+    def _iris(self, query: str) -> list[str]:
+        return sorted(row[0][1:-1] for row in self.index.select(query).rows if row[0] is not None)
+
+    def _is_known(self, iri: str) -> bool:
+        it = values_block("it", [iri])
+        query = f"SELECT ?p WHERE {{ {it} {{ ?it ?p ?o }} UNION {{ ?s ?p ?it }} }} LIMIT 1"
+        return bool(self.index.select(query).rows)
+
+    def _whole_digest(self, text: str, found: Resolved) -> Resolved:
+        """Find what the first digits of a digest mean: that is how people copy them."""
+        digest = content_digest(found.iris[0])
+        if digest is None or len(digest.value) >= _SHA256_DIGITS:
+            return found
+        start = string(f"{digest.algorithm}:{digest.value}")
+        iris = self._iris(
+            f"{_PREFIXES} SELECT DISTINCT ?e WHERE {{ ?e pg:digest ?d"
+            f" FILTER(STRSTARTS(?d, {start})) }} LIMIT 5"
         )
-        found = [row[0][1:-1] for row in self.index.select(query).rows if row[0] is not None]
-        versions = (
-            f"PREFIX prov: <{vocab.PROV}> SELECT DISTINCT ?e WHERE {{"
-            f" {values_block('it', iris)} ?e prov:specializationOf+ ?it }}"
-        )
-        found += [row[0][1:-1] for row in self.index.select(versions).rows if row[0] is not None]
-        return sorted(set(found)) or iris
+        if len(iris) > 1:
+            raise UsageError(f"several digests begin with {text}; give more of its digits")
+        return Resolved(iris=tuple(iris), by="digest") if iris else found
+
+    def _near_names(self, text: str) -> str:
+        rows = self.index.select(
+            f"{_PREFIXES} SELECT DISTINCT ?label WHERE {{ ?it a ?type ; rdfs:label ?label"
+            f" FILTER(?type IN ({_NAMED_CLASSES})) }} ORDER BY ?label"
+        ).rows
+        names = [lineage.plain(row[0]) for row in rows if row[0] is not None]
+        near = difflib.get_close_matches(text, names, n=3, cutoff=0.6)
+        return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+# Contents are the answer where there are any: a run also makes metrics and evaluations.
+_CONTENTS: Final = f"""{_PREFIXES} SELECT DISTINCT ?e WHERE {{{{
+  {{it}} {{pattern}} . ?e a ?type . FILTER(?type IN ({_CONTENT_CLASSES})) }}}}"""
+
+
+def is_iri(term: Term) -> bool:
+    """Whether a term of a foreign answer is an IRI, and no blank node, literal or triple term."""
+    return term.startswith("<") and not term.startswith("<<(")
 
 
 @contextlib.contextmanager
@@ -190,36 +303,51 @@ def open_reader(settings: Settings, *, progress: Progress | None = None) -> Iter
         IndexUnavailableError: the index is held by another process, or cannot be written.
     """
     recovered = recover(settings) if settings.home.exists() else []
-    with readable_ledger(settings) as ledger:
-        with open_index(settings.index_folder, wait_s=settings.index_wait_s) as index:
-            reader = Reader(settings, ledger, index, recovered)
-            reader.ledger_size = bring_up_to_date(index, ledger, progress=progress)
-            yield reader
+    with (
+        readable_ledger(settings) as ledger,
+        open_index(settings.index_folder, wait_s=settings.index_wait_s) as index,
+    ):
+        reader = Reader(settings, ledger, index, recovered)
+        reader.ledger_size = bring_up_to_date(index, ledger, progress=progress)
+        # A block may turn out to be damaged when a question first needs it.
+        index.on_damage = lambda: rebuild_index(index, ledger)
+        yield reader
 
 
 def bring_up_to_date(index: Index, ledger: Ledger, *, progress: Progress | None = None) -> int:
     """Replay what the index has not seen; rebuild it where it is not this ledger's. Return the size.
 
     The index is never ahead: graphs come from the ledger only, and the watermark moves with them.
+    A damaged index is put aside and built anew.
+
+    Raises:
+        IndexUnavailableError: it cannot be written.
     """
     size = ledger.size()
-    mark = index.watermark()
-    if mark is not None and (mark.size > size or ledger.root(mark.size).hex() != mark.root_hex):
-        mark = None
-        start, is_rebuild = 0, True
-    else:
-        start = 0 if mark is None else mark.size
-        is_rebuild = mark is None and size > REBUILD_ROWS
-    if is_rebuild:
+    try:
+        mark = index.watermark()
+        if mark is not None and not _is_of(mark, ledger, size):
+            logger.warning("index of another ledger, built anew folder=%s", index.folder)
+            rebuild_index(index, ledger, progress=progress)
+        elif mark is None and size > REBUILD_ROWS:
+            rebuild_index(index, ledger, progress=progress)
+        else:
+            start = 0 if mark is None else mark.size
+            index.replay(
+                (record.graph_nq for record in ledger.records(start, size)),
+                start=start,
+                root_at=lambda each: ledger.root(each).hex(),
+                progress=_counting(progress, start, size),
+            )
+    except DamagedIndexError as error:
+        index.put_aside(error)
         rebuild_index(index, ledger, progress=progress)
-    elif start < size:
-        index.replay(
-            (record.graph_nq for record in ledger.records(start, size)),
-            start=start,
-            root_at=lambda each: ledger.root(each).hex(),
-            progress=_counting(progress, start, size),
-        )
     return size
+
+
+def _is_of(mark: Watermark, ledger: Ledger, size: int) -> bool:
+    """Whether an index holds a beginning of this ledger, and not another or a rewritten one."""
+    return mark.size <= size and ledger.root(mark.size).hex() == mark.root_hex
 
 
 def rebuild_index(index: Index, ledger: Ledger, *, progress: Progress | None = None) -> int:
@@ -235,9 +363,11 @@ def rebuild_index(index: Index, ledger: Ledger, *, progress: Progress | None = N
 
 def reindex(settings: Settings, *, progress: Progress | None = None) -> int:
     """Throw the index away and build it from the ledger."""
-    with readable_ledger(settings) as ledger:
-        with open_index(settings.index_folder, wait_s=settings.index_wait_s) as index:
-            return rebuild_index(index, ledger, progress=progress)
+    with (
+        readable_ledger(settings) as ledger,
+        open_index(settings.index_folder, wait_s=settings.index_wait_s) as index,
+    ):
+        return rebuild_index(index, ledger, progress=progress)
 
 
 def problems(recovered: list[Recovered]) -> list[str]:

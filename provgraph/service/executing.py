@@ -6,32 +6,32 @@ killed `provgraph exec` leaves an abandoned run behind and not nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from provgraph.capture.command import CommandResult, FileSeen, run_command
 from provgraph.capture.environment import probe_environment
-from provgraph.capture.facts import Fact, encode
+from provgraph.capture.facts import encode
+from provgraph.capture.identifiers import new_id
 from provgraph.capture.invocation import probe_invocation
-from provgraph.capture.journal import Journal, fallback_folder
-from provgraph.capture.redact import redact, redact_argv
-from provgraph.capture.run import PARENT_VARIABLE, logger, new_run_id
+from provgraph.capture.open_runs import PARENT_VARIABLE, inherited_parent
+from provgraph.capture.recorder import Recorder
+from provgraph.capture.redact import redact, redact_argv, redact_value
 from provgraph.capture.sinks import Receipt
 from provgraph.capture.source import probe_source
-from provgraph.capture.state import JOURNAL_VERSION, RunState
+from provgraph.capture.state import JOURNAL_VERSION, Ending, Start
 from provgraph.digests import Digest
 from provgraph.errors import ProvgraphError
 from provgraph.records import Agent, Entity, Generation, Invocation, Missing, Note, Usage
-from provgraph.service.home import utc_now
 from provgraph.service.recording import LocalSink
 from provgraph.settings import Settings
-from provgraph.terms import format_time
 
 _KINDS: Final = {
     "dataset": (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".npy", ".npz", ".jsonl"),
@@ -94,148 +94,113 @@ def execute(
         NotFoundError: there is no such command; nothing is recorded.
         UsageError: the command cannot be executed.
     """
-    recorder = _Recorder(settings, labels, argv)
+    if not argv or shutil.which(argv[0]) is None:
+        # Nothing can run, so nothing is recorded; run_command says what is wrong.
+        run_command(argv, inputs=list(inputs), outputs=list(outputs), trace=trace)
+    run_id, recorder = _begin(settings, labels, argv)
     try:
         result = run_command(
             argv,
             inputs=list(inputs),
             outputs=list(outputs),
             trace=trace,
-            environ={**os.environ, PARENT_VARIABLE: recorder.run_id},
+            environ={**os.environ, PARENT_VARIABLE: run_id},
         )
-    except ProvgraphError:
-        recorder.discard()
+    except ProvgraphError as error:
+        recorder.end(error)
         raise
-    recorder.finish(result, inputs, outputs)
-    return Executed(run_id=recorder.run_id, result=result, receipt=recorder.seal())
+    _record(recorder, result, inputs, outputs)
+    receipt = recorder.end(None, ending=_ending(result))
+    return Executed(run_id=run_id, result=result, receipt=receipt)
 
 
-class _Recorder:
-    """The facts of one command, in a journal and in memory."""
-
-    def __init__(self, settings: Settings, labels: Labels, argv: Sequence[str]) -> None:
-        self._settings = settings
-        self._state = RunState()
-        self._journal = _open_journal(settings, self.run_id_for())
-        now = utc_now()
-        owner = labels.owner or settings.owner or None
-        self._write(
-            {
-                "f": "start",
-                "version": JOURNAL_VERSION,
-                "run": self.run_id,
-                "record": self.run_id,
-                "at": format_time(now),
-                "name": redact(labels.name),
-                **{
-                    key: redact(value)
-                    for key in ("project", "experiment", "plan")
-                    if (value := getattr(labels, key)) is not None
-                },
-                **({} if owner is None else {"owner": encode(Agent(name=owner))}),
-                **_parent(),
-            }
+def _begin(settings: Settings, labels: Labels, argv: Sequence[str]) -> tuple[str, Recorder]:
+    """Open the journal and write what is known before the command starts."""
+    run_id = new_id()
+    recorder = Recorder(
+        LocalSink(settings),
+        run_id=run_id,
+        is_strict=False,
+        clock=time.time,
+        monotonic=time.monotonic,
+    )
+    owner = labels.owner or settings.owner or None
+    recorder.begin(
+        Start(
+            version=JOURNAL_VERSION,
+            run=run_id,
+            record=run_id,
+            name=redact(labels.name),
+            at=recorder.started_at,
+            project=labels.project,
+            experiment=labels.experiment,
+            owner=None if owner is None else Agent(name=owner),
+            plan=None if labels.plan is None else redact(labels.plan),
+            parent=inherited_parent(os.environ),
         )
-        self._write({"f": "invocation", "value": encode(_invocation(argv))})
-        self._write({"f": "source", "value": encode(probe_source(Path.cwd()))})
-        if labels.tags:
-            self._write({"f": "tags", "value": dict(labels.tags)})
-        if owner is None:
-            self.missing("owner", "no owner was given; pass --owner or set PROVGRAPH_OWNER")
-        program = shutil.which(argv[0]) if argv else None
-        if _same_python(program):
-            self._write({"f": "environment", "value": encode(probe_environment())})
-        else:
-            reason = f"{argv[0]} does not run under this Python, so its packages were not looked at"
-            self.missing("environment", reason)
-
-    def run_id_for(self) -> str:
-        """Choose the run's id, once."""
-        self.run_id = new_run_id()
-        return self.run_id
-
-    def missing(self, field: str, reason: str) -> None:
-        """Record an unknown."""
-        self._add("missing", Missing(field=field, reason=redact(reason)), utc_now())
-
-    def finish(
-        self,
-        result: CommandResult,
-        inputs: Mapping[Path, str | None],
-        outputs: Mapping[Path, str | None],
-    ) -> None:
-        """Record what the command did."""
-        end = result.ended_at
-        for seen in result.files_read:
-            entity = _entity(seen, default="dataset" if seen.is_declared else "file")
-            self._add("use", Usage(entity=entity, role=inputs.get(seen.path)), end)
-        for seen in result.code_read:
-            entity = replace(_entity(seen, default="file"), kind="file")
-            self._add("use", Usage(entity=entity, role="code"), end)
-        for seen in result.files_written:
-            entity = _entity(seen, default="file")
-            self._add("generate", Generation(entity=entity, role=outputs.get(seen.path)), end)
-        for unknown in result.missing:
-            self._add("missing", unknown, end)
-        if result.gone_count:
-            text = f"{result.gone_count} files were written and gone again at the end"
-            self._add("note", Note(text=text, at=end), end)
-        fact: Fact = {
-            "f": "end",
-            "ended_at": format_time(end),
-            "duration_s": round(result.duration_s, 6),
-            "status": "completed",
-            "exit_code": result.exit_code,
-        }
-        if result.exit_code != 0:
-            tail = (result.stderr_tail or "").strip()
-            if tail:
-                self._add("note", Note(text=f"end of stderr:\n{tail}", at=end), end)
-            last = tail.splitlines()[-1] if tail else "nothing on stderr"
-            fact["status"] = "abandoned" if result.exit_code in _INTERRUPTED else "failed"
-            fact["reason"] = f"exit code {result.exit_code}: {last[:500]}"
-        self._write(fact)
-
-    def seal(self) -> Receipt | None:
-        """Seal the run; where that fails, keep the journal and say so."""
-        try:
-            receipt = LocalSink(self._settings).seal(self._state)
-        except (ProvgraphError, OSError) as error:
-            kept = "nowhere" if self._journal is None else str(self._journal.path)
-            logger.warning("provgraph: not in the ledger yet: %s. The facts are in %s", error, kept)
-            if self._journal is not None:
-                self._journal.close(remove=False)
-            return None
-        if self._journal is not None:
-            self._journal.close(remove=True)
-        return receipt
-
-    def discard(self) -> None:
-        """Forget a run whose command never started."""
-        if self._journal is not None:
-            self._journal.close(remove=True)
-
-    def _add(self, kind: str, value: Any, at: datetime) -> None:
-        self._write({"f": kind, "value": encode(value), "at": format_time(at)})
-
-    def _write(self, fact: Fact) -> None:
-        if self._journal is not None:
-            self._journal.write(fact)
-        self._state.apply(fact)
+    )
+    recorder.write({"f": "invocation", "value": encode(_invocation(argv))})
+    recorder.write({"f": "source", "value": encode(probe_source(Path.cwd()))})
+    if labels.tags:
+        tags = {redact(name): redact_value(name, value) for name, value in labels.tags.items()}
+        recorder.write({"f": "tags", "value": tags})
+    if owner is None:
+        _missing(recorder, "owner", "no owner was given; pass --owner or set PROVGRAPH_OWNER")
+    if _same_python(shutil.which(argv[0]) if argv else None):
+        text = json.dumps(encode(probe_environment()), sort_keys=True)
+        recorder.write({"f": "environment", "text": text})
+    else:
+        program = argv[0] if argv else "nothing"
+        reason = f"{program} does not run under this Python, so its packages were not looked at"
+        _missing(recorder, "environment", reason)
+    return run_id, recorder
 
 
-def _open_journal(settings: Settings, run_id: str) -> Journal | None:
-    for folder in (settings.journal_folder, fallback_folder()):
-        try:
-            return Journal.create(folder, run_id)
-        except OSError as error:
-            logger.warning("provgraph: no journal in %s: %s", folder, error.strerror or error)
-    return None
+def _record(
+    recorder: Recorder,
+    result: CommandResult,
+    inputs: Mapping[Path, str | None],
+    outputs: Mapping[Path, str | None],
+) -> None:
+    """Record what the command did."""
+    for seen in result.files_read:
+        entity = _entity(seen, default="dataset" if seen.is_declared else "file")
+        recorder.record("use", Usage(entity=entity, role=inputs.get(seen.path)))
+    for seen in result.code_read:
+        entity = replace(_entity(seen, default="file"), kind="file")
+        recorder.record("use", Usage(entity=entity, role="code"))
+    for seen in result.files_written:
+        role = outputs.get(seen.path)
+        entity = _entity(seen, default="model" if role == "model" else "file")
+        recorder.record("generate", Generation(entity=entity, role=role))
+    for unknown in result.missing:
+        recorder.record("missing", unknown)
+    if result.gone_count:
+        text = f"{result.gone_count} files were written and gone again at the end"
+        recorder.record("note", Note(text=text, at=result.ended_at))
+    tail = (result.stderr_tail or "").strip()
+    if result.exit_code != 0 and tail:
+        recorder.record("note", Note(text=f"end of stderr:\n{tail}", at=result.ended_at))
 
 
-def _parent() -> dict[str, str]:
-    around = os.environ.get(PARENT_VARIABLE)
-    return {"parent": around} if around else {}
+def _ending(result: CommandResult) -> Ending:
+    status, reason = "completed", None
+    if result.exit_code != 0:
+        tail = (result.stderr_tail or "").strip()
+        last = tail.splitlines()[-1] if tail else "nothing on stderr"
+        status = "abandoned" if result.exit_code in _INTERRUPTED else "failed"
+        reason = f"exit code {result.exit_code}: {last[:500]}"
+    return Ending(
+        ended_at=result.ended_at,
+        duration_s=round(result.duration_s, 6),
+        status=status,
+        reason=reason,
+        exit_code=result.exit_code,
+    )
+
+
+def _missing(recorder: Recorder, field: str, reason: str) -> None:
+    recorder.record("missing", Missing(field=field, reason=redact(reason)))
 
 
 def _invocation(argv: Sequence[str]) -> Invocation:

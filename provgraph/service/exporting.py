@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from provgraph import vocab
 from provgraph.errors import StorageError, UsageError
 from provgraph.export import bundle, jsonld, rdf
 from provgraph.query.closure import Closure, closure
+from provgraph.query.lineage import describe
 from provgraph.seal.members import write_folder, write_zip
 from provgraph.service.asking import Reader
 from provgraph.service.home import log_signer
@@ -20,18 +22,19 @@ RDF_FORMATS: Final = ("jsonld", "turtle", "trig", "nquads")
 
 
 def collect(reader: Reader, thing: str) -> Closure:
-    """Find every record behind a thing.
+    """Find every record behind a thing; the first root is what was asked for.
 
     Raises:
         NotFoundError: nothing here goes by that name, or nothing is said of it.
         UsageError: the name means several contents.
     """
-    iris = reader.resolve(thing)
-    if len(iris) > 1:
-        choices = ", ".join(iris)
-        raise UsageError(f"{thing} names {len(iris)} contents; say which by digest: {choices}")
-    reader.describe(iris[0])
-    return closure(reader.index.select, reader.entities(iris) or iris)
+    iri = reader.resolve_one(thing)
+    contents = reader.entities([iri])
+    if len(contents) == 1:
+        # A version stands for its content; a run for itself and for what it made.
+        is_run = iri.startswith(f"{vocab.ID}run/")
+        return closure(reader.index.select, [iri, *contents] if is_run else contents)
+    return closure(reader.index.select, [iri, *contents])
 
 
 def export_rdf(reader: Reader, thing: str, form: str) -> bytes:
@@ -48,10 +51,10 @@ def export_bundle(reader: Reader, thing: str) -> dict[str, bytes]:
     """Return the members of a verifiable bundle of a thing's lineage."""
     found = collect(reader, thing)
     root = found.roots[0]
-    label = found.lineage.nodes[root].fact("label")
+    title = describe(reader.index.select, [root])[root].title
     return bundle.make_bundle(
         reader.ledger,
-        subject=bundle.Subject(root=root, title=thing if label is None else label),
+        subject=bundle.Subject(root=root, title=title or thing),
         records=found.records,
         log_signer=log_signer(reader.settings),
     )

@@ -1,17 +1,25 @@
-"""One home folder: its keys and its ledger, opened once per thread and process.
+"""One home folder: its keys and its ledger, opened once per process.
 
 <home>/ledger.db        the truth
 <home>/keys/            producer.pem seals records, log.pem signs checkpoints
 <home>/journal/         runs that are going
 <home>/index/           disposable
+
+The ledger stays open between records, since opening costs more than writing. It is used by one
+thread at a time, and closed before the process forks: SQLite keeps its locks per process, and a
+child that used or closed its parent's connection could damage the file
+(https://www.sqlite.org/howtocorrupt.html section 2.6).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from provgraph.errors import StorageError
 from provgraph.ledger.sqlite import Ledger
@@ -20,8 +28,25 @@ from provgraph.settings import Settings
 
 PASSPHRASE_VARIABLE = "PROVGRAPH_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not a secret
 
-# SQLite connections belong to the thread and the process that opened them.
-_open = threading.local()
+
+class _Open:
+    """What this process has open. One of it exists; `lock` guards the rest."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.ledger: Ledger | None = None
+        self.identity: tuple[Path, int, int] | None = None  # path, device, inode
+        self.recorded: set[str] = set()  # records by content that the ledger is known to hold
+        self.signers: dict[Path, Signer] = {}
+
+    def close(self) -> None:
+        if self.ledger is not None:
+            self.ledger.close()
+        self.ledger, self.identity = None, None
+        self.recorded.clear()
+
+
+_open: Final = _Open()
 
 
 def utc_now() -> datetime:
@@ -39,32 +64,30 @@ def log_signer(settings: Settings) -> Signer:
     return _signer(settings.keys_folder / "log.pem")
 
 
-def writable_ledger(settings: Settings) -> Ledger:
-    """Return this thread's open ledger, made on first use.
+@contextlib.contextmanager
+def writable_ledger(settings: Settings) -> Iterator[Ledger]:
+    """Lend this process's open ledger to one thread, made on first use.
 
     Raises:
         StorageError: the home cannot be written.
         LedgerError: the file is no ledger, or damaged.
     """
-    key = (os.getpid(), settings.ledger_path)
-    if getattr(_open, "key", None) == key and settings.ledger_path.exists():
-        ledger: Ledger = _open.ledger
-        return ledger
-    try:
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"cannot make the folder {settings.home}: {error.strerror or error};"
-            " make it writable, or set PROVGRAPH_HOME"
-        ) from error
-    ledger = Ledger.open(
-        settings.ledger_path,
-        log_signer=log_signer(settings),
-        clock=utc_now,
-        namespace=settings.namespace or None,
-    )
-    _open.key, _open.ledger = key, ledger
-    return ledger
+    with _open.lock:
+        ledger = _open.ledger
+        if ledger is None or _open.identity != _identity(settings.ledger_path):
+            _open.close()
+            ledger = _open.ledger = _opened(settings)
+            _open.identity = _identity(settings.ledger_path)
+        yield ledger
+
+
+def is_recorded(ledger: Ledger, iri: str) -> bool:
+    """Whether the ledger lent by `writable_ledger` holds a record; remembered when it does."""
+    if iri not in _open.recorded:
+        if ledger.find(iri) is None:
+            return False
+        _open.recorded.add(iri)
+    return True
 
 
 def readable_ledger(settings: Settings) -> Ledger:
@@ -76,12 +99,50 @@ def readable_ledger(settings: Settings) -> Ledger:
     return Ledger.open(settings.ledger_path, log_signer=None, clock=utc_now, read_only=True)
 
 
+def _opened(settings: Settings) -> Ledger:
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make the folder {settings.home}: {error.strerror or error};"
+            " make it writable, or set PROVGRAPH_HOME"
+        ) from error
+    return Ledger.open(
+        settings.ledger_path,
+        log_signer=log_signer(settings),
+        clock=utc_now,
+        namespace=settings.namespace or None,
+    )
+
+
+def _identity(path: Path) -> tuple[Path, int, int] | None:
+    """Name the file at a path: one put in its place is another ledger."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return path, status.st_dev, status.st_ino
+
+
 def _signer(path: Path) -> Signer:
-    key = (os.getpid(), path)
-    known: dict[tuple[int, Path], Signer] = _open.__dict__.setdefault("signers", {})
-    if key not in known:
-        passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-        known[key] = load_or_create_signer(
-            path, passphrase=passphrase.encode() if passphrase else None
-        )
-    return known[key]
+    with _open.lock:
+        if path not in _open.signers or not path.exists():
+            passphrase = os.environ.get(PASSPHRASE_VARIABLE)
+            _open.signers[path] = load_or_create_signer(
+                path, passphrase=passphrase.encode() if passphrase else None
+            )
+        return _open.signers[path]
+
+
+def _before_fork() -> None:
+    # No other thread is inside the ledger while this one holds the lock, until the fork is over.
+    _open.lock.acquire()
+    with contextlib.suppress(Exception):
+        _open.close()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_open.lock.release,
+    after_in_child=_open.lock.release,
+)

@@ -5,61 +5,34 @@ A record is acknowledged by a `Receipt`, which exists only after the ledger's CO
 
 from __future__ import annotations
 
-import json
-import re
-import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
-from provgraph import __version__, vocab
-from provgraph.capture import journal
-from provgraph.capture.facts import decode, encode
+from provgraph import __version__, terms, vocab
+from provgraph.capture.recorder import say
 from provgraph.capture.sinks import Receipt
-from provgraph.capture.state import RunState, replay
+from provgraph.capture.state import RunState
 from provgraph.convert.entities import Context
 from provgraph.convert.prov import Converted, content_record_iri, convert, convert_content
 from provgraph.digests import Digest
-from provgraph.errors import FormatError, ProvgraphError
+from provgraph.errors import FormatError
 from provgraph.ledger.rows import NameRow, Pending
 from provgraph.ledger.sqlite import Ledger
 from provgraph.records import (
-    Approval,
-    Deployment,
     Entity,
     Environment,
     Missing,
-    Observation,
     Record,
-    Retraction,
     Run,
     SourceCode,
     Step,
 )
 from provgraph.seal.proof import seal
-from provgraph.service.home import producer_signer, utc_now, writable_ledger
+from provgraph.service.folding import KEPT, folded, unambiguous
+from provgraph.service.home import is_recorded, producer_signer, utc_now, writable_ledger
 from provgraph.settings import Settings
-
-_RECORD_KINDS: Final[Mapping[str, type[Record]]] = {
-    "deployment": Deployment,
-    "observation": Observation,
-    "approval": Approval,
-    "retraction": Retraction,
-}
-# Where code point order and UTF-16 order can differ (see terms.require_one_order).
-_AMBIGUOUS = re.compile(r"[\ue000-\uffff]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
-    """What became of a journal that its process had left behind."""
-
-    path: Path
-    run_id: str | None
-    receipt: Receipt | None
-    problem: str | None = None
 
 
 class LocalSink:
@@ -79,13 +52,17 @@ class LocalSink:
 
     def last_run(self, *, name: str, project: str | None) -> str | None:
         """Return the id of the latest run of that name in that project unless it completed."""
-        ledger = writable_ledger(self._settings)
-        for row in reversed(ledger.names("run", name)):
-            graph = ledger.graph(row.index).decode()
-            wanted = "" if project is None else f"{vocab.P['project']} {json.dumps(project)}"
-            if wanted in graph:
-                is_complete = f'<{row.iri}> {vocab.P["status"]} "completed"' in graph
-                return None if is_complete else row.iri.rsplit("/", 1)[-1]
+        from provgraph.service.recovery import recover
+
+        recover(self._settings)  # the run to go on from is often one that was killed
+        with writable_ledger(self._settings) as ledger:
+            for row in reversed(ledger.names("run", terms.clean(name))):
+                facts = _facts_of(ledger.graph(row.index), row.iri)
+                named = facts.get(vocab.P["project"])
+                if named == (None if project is None else terms.string(project)):
+                    if facts.get(vocab.P["status"]) == terms.string("completed"):
+                        return None
+                    return row.iri.rsplit("/", 1)[-1]
         return None
 
 
@@ -101,101 +78,56 @@ def write_record(
     Raises:
         StorageError: the bytes could not be made durable.
         ConflictError: a record of this id has other content.
-        FormatError: the record cannot be written as one graph (too large).
     """
-    ledger = writable_ledger(settings)
-    found = _find_receipt(ledger, vocab.record_iri(record_id))
-    if found is not None:
-        # A process died after COMMIT and before it could remove its journal: nothing is left to do.
-        return found
-    now = utc_now()
-    record, previous = _against_names(ledger, record)
-    context = Context(
-        namespace=ledger.namespace,
-        software_version=__version__,
-        recorded_at=now,
-        previous=previous,
-    )
-    pending = [
-        _pending(settings, convert_content(content, context=context), now, {})
-        for content in _repeated_content(record)
-        if ledger.find(content_record_iri(content)) is None
-    ]
+    with writable_ledger(settings) as ledger:
+        found = _find_receipt(ledger, vocab.record_iri(record_id))
+        if found is not None:
+            # A process died after COMMIT and before it could remove its journal: nothing is left
+            # to do.
+            return found
+        now = utc_now()
+        record, previous = _against_names(ledger, record)
+        context = Context(
+            namespace=ledger.namespace,
+            software_version=__version__,
+            recorded_at=now,
+            previous=previous,
+        )
+        contents = [(content_record_iri(content), content) for content in _repeated_content(record)]
+        pending = [
+            _pending(settings, convert_content(content, context=context), now, {})
+            for iri, content in contents
+            if not is_recorded(ledger, iri)
+        ]
+        converted, whole = _converted(record, record_id=record_id, context=context)
+        pending.append(_pending(settings, converted, now, {**(attachments or {}), **whole}))
+        # The one durable write. If the process dies before COMMIT, the ledger is as it was and the
+        # journal still has the facts; after it, the record is there and sealing again finds it.
+        positions = ledger.append(pending)
+        return Receipt(
+            record=positions[-1].iri, position=positions[-1].index, ledger_size=ledger.size()
+        )
+
+
+def _converted(
+    record: Record, *, record_id: str, context: Context
+) -> tuple[Converted, dict[Digest, bytes]]:
+    """Convert a record; one that no graph can hold as it is loses its form, never its content."""
     try:
-        converted = convert(record, record_id=record_id, context=context)
+        return convert(record, record_id=record_id, context=context), {}
     except FormatError:
-        # Some verifiers would sort these statements otherwise. Nothing is lost: the characters
-        # that cause it are written as visible escapes.
-        converted = convert(_unambiguous(record), record_id=record_id, context=context)
-    pending.append(_pending(settings, converted, now, attachments or {}))
-    # The one durable write. If the process dies before COMMIT, the ledger is as it was and the
-    # journal still has the facts; after it, the record is there and sealing again finds it.
-    positions = ledger.append(pending)
-    return Receipt(
-        record=positions[-1].iri, position=positions[-1].index, ledger_size=ledger.size()
-    )
-
-
-def recover(settings: Settings) -> list[Recovered]:
-    """Seal what processes that died have left: runs as abandoned, or as ended where they said so."""
-    found = []
-    for folder in (settings.journal_folder, journal.fallback_folder()):
-        for path in journal.paths(folder):
-            with journal.claim(path) as is_ours:
-                if is_ours:
-                    found.append(_recover_one(settings, path))
-    return found
-
-
-def going_runs(settings: Settings) -> Iterator[RunState]:
-    """Yield the state of every run that is going now, from the journals that are held."""
-    for folder in (settings.journal_folder, journal.fallback_folder()):
-        for path in journal.paths(folder):
-            with journal.claim(path) as is_ours:
-                if is_ours:
-                    continue
-            try:
-                yield replay(journal.read(path))
-            except (FormatError, OSError):
-                continue  # just begun, or just sealed
-
-
-def spool(settings: Settings, record: Record, *, record_id: str) -> Path:
-    """Keep a later fact on disk that the ledger could not take; `recover` seals it.
-
-    Raises:
-        OSError: there is nowhere to keep it.
-    """
-    kind = next(name for name, each in _RECORD_KINDS.items() if each is type(record))
-    fact = {"f": "record", "kind": kind, "record": record_id, "value": encode(record)}
-    for folder in (settings.journal_folder, journal.fallback_folder()):
+        record = unambiguous(record)
+    for keep in (None, *KEPT):
+        whole: dict[Digest, bytes] = {}
+        smaller = record
+        if keep is not None:
+            smaller, whole = folded(record, keep=keep)
         try:
-            kept = journal.Journal.create(folder, f"{kind}-{record_id}")
-        except OSError:
-            continue
-        kept.write(fact)
-        kept.close(remove=False)
-        if kept.fault is None:
-            return kept.path
-    raise OSError(f"neither {settings.journal_folder} nor {journal.fallback_folder()} takes it")
-
-
-def _recover_one(settings: Settings, path: Path) -> Recovered:
-    run_id = None
-    try:
-        facts = list(journal.read(path))
-        if facts and facts[0].get("f") == "record":
-            kind = _RECORD_KINDS[facts[0]["kind"]]
-            record: Record = decode(kind, facts[0]["value"])
-            receipt = write_record(settings, record, record_id=facts[0]["record"])
-        else:
-            state = replay(facts)
-            run_id = state.run_id
-            receipt = LocalSink(settings).seal(state)
-    except (ProvgraphError, OSError, KeyError) as error:
-        return Recovered(path=path, run_id=run_id, receipt=None, problem=str(error))
-    path.unlink(missing_ok=True)
-    return Recovered(path=path, run_id=run_id, receipt=receipt)
+            return convert(smaller, record_id=record_id, context=context), whole
+        except FormatError:
+            if keep == KEPT[-1]:
+                raise
+    raise AssertionError("the last of KEPT returns or raises")
 
 
 def _find_receipt(ledger: Ledger, iri: str) -> Receipt | None:
@@ -231,35 +163,52 @@ def _repeated_content(record: Record) -> list[Environment | SourceCode]:
     return [each for each in (record.environment, record.source_code) if each is not None]
 
 
+def _facts_of(graph_nq: bytes, iri: str) -> dict[terms.Term, terms.Term]:
+    subject = terms.iri(iri)
+    return {
+        predicate: value
+        for each, predicate, value, _ in terms.parse_lines(graph_nq)
+        if each == subject
+    }
+
+
+# ---- versions ----------------------------------------------------------------------------------------
 def _against_names(
     ledger: Ledger, record: Record
 ) -> tuple[Record, dict[tuple[str, str, str], str]]:
     """Find which version each named thing follows, and versions that already mean other bytes."""
     previous: dict[tuple[str, str, str], str] = {}
     conflicts: list[Missing] = []
+    seen: dict[tuple[str, str], dict[str, str]] = {}  # in this record: version -> IRI, in order
     for entity in _entities(record):
         if entity.name is None or entity.version is None or entity.digest is None:
             continue
+        kind, name, version = entity.kind, terms.clean(entity.name), terms.clean(entity.version)
         iri = vocab.content_iri(entity.digest)
-        rows = [row for row in ledger.names(entity.kind, entity.name) if row.version]
-        others = [row for row in rows if row.version == entity.version and row.iri != iri]
+        own = seen.setdefault((kind, name), {})
+        stored = ledger.names(kind, name, version=version)
+        known = {row.iri: f"ledger position {row.index}" for row in stored}
+        if version in own:
+            known.setdefault(own[version], "this record")
+        others = [
+            f"{each.rsplit('/', 1)[-1][:16]}…, {known[each]}" for each in known if each != iri
+        ]
         if others:
-            label = f"{entity.name}:{entity.version}"
-            reason = (
-                f"{label} already names other bytes ({others[-1].iri.rsplit('/', 1)[-1][:16]}…,"
-                f" ledger position {others[-1].index}); both are kept, say which by digest"
-            )
+            label = f"{name}:{version}"
+            reason = f"{label} already names other bytes ({others[-1]}); both are kept, say which by digest"
             conflicts.append(Missing(field=f"one content for {label}", reason=reason))
-        earlier = [row for row in rows if row.version != entity.version]
-        if earlier and not others and not any(row.iri == iri for row in rows):
-            previous[entity.kind, entity.name, entity.version] = vocab.named_iri(
-                entity.kind, ledger.namespace, entity.name, earlier[-1].version
-            )
+        elif not known:
+            earlier = list(own)[-1:] or [
+                row.version for row in ledger.names(kind, name, last_but=version)
+            ]
+            for each in earlier:
+                previous[kind, entity.name, entity.version] = vocab.named_iri(
+                    kind, ledger.namespace, name, each
+                )
+        own.setdefault(version, iri)
+    for conflict in dict.fromkeys(conflicts):
+        say(conflict.reason)
     if conflicts:
-        from provgraph.capture.run import logger
-
-        for conflict in conflicts:
-            logger.warning("provgraph: %s", conflict.reason)
         record = replace(record, missing=(*record.missing, *dict.fromkeys(conflicts)))
     return record, previous
 
@@ -270,18 +219,5 @@ def _entities(record: Record) -> Iterator[Entity]:
     scopes: list[Run | Step] = [record, *record.steps]
     for scope in scopes:
         yield from (usage.entity for usage in scope.used)
-        yield from (generation.entity for generation in scope.generated)
-
-
-def _unambiguous(record: Record) -> Record:
-    """Write the characters that verifiers sort differently as visible escapes."""
-    text = json.dumps(encode(record), ensure_ascii=False)
-    escaped = _AMBIGUOUS.sub(lambda match: f"\\\\u{ord(match[0]):04X}", text)
-    return decode(type(record), json.loads(escaped))
-
-
-def new_id() -> str:
-    """Mint the id of a later fact."""
-    from provgraph.capture.run import new_run_id
-
-    return str(uuid.UUID(new_run_id()))
+        for generation in scope.generated:
+            yield from (generation.entity, *(generation.derived_from or ()))

@@ -6,9 +6,10 @@ and `approve` stay as light as capture.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,8 @@ from provgraph.digests import Digest, digest_path
 from provgraph.errors import CaptureError, FormatError, NotFoundError, UsageError
 from provgraph.ledger.rows import StoredName
 from provgraph.ledger.sqlite import Ledger
-from provgraph.records import Entity, Missing
+from provgraph.records import Entity, LaterFact, Missing, Retraction
+from provgraph.service.folding import visible
 
 KINDS: Final = ("model", "dataset", "feature-set", "file", "run")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -30,13 +32,15 @@ class Resolved:
 
     iris: tuple[str, ...]
     by: str  # iri | digest | name | path | run
+    others: int = 0  # contents (or runs) that the same name had before the latest one
 
 
 def resolve(ledger: Ledger, text: str) -> Resolved:
     """Find what somebody means.
 
-    Tried in this order: IRI, digest, run id, `name:version`, name (its latest version), path of an
-    existing file (by content). `kind/name` tells two kinds of one name apart.
+    Tried in this order: IRI, SHA-256, run id, `name:version`, name (its latest version or run),
+    other digests, path of an existing file (by content). A digest comes after names, since
+    `churn:20260301` could be either. `kind/name` tells two kinds of one name apart.
 
     Raises:
         NotFoundError: nothing here goes by that.
@@ -47,13 +51,9 @@ def resolve(ledger: Ledger, text: str) -> Resolved:
         raise UsageError("expected the name of a thing, found nothing")
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://|urn:|pkg:|mailto:", text):
         return Resolved(iris=(terms.to_iri(text),), by="iri")
-    if _HEX.fullmatch(text):
-        text = f"sha256:{text}"
-    if re.match(r"[a-z][a-z0-9-]*:[0-9a-f]{8,}$", text):
-        try:
-            return Resolved(iris=(vocab.content_iri(Digest.parse(text)),), by="digest")
-        except FormatError:
-            pass
+    if _HEX.fullmatch(text.removeprefix("sha256:")):
+        digest = Digest("sha256", text.removeprefix("sha256:"))
+        return Resolved(iris=(vocab.content_iri(digest),), by="digest")
     if _UUID.fullmatch(text):
         return Resolved(iris=(vocab.run_iri(text),), by="run")
     rows = find_names(ledger, text)
@@ -65,15 +65,20 @@ def resolve(ledger: Ledger, text: str) -> Resolved:
         last = rows[-1]
         same = {row.iri for row in rows if row.version == last.version}
         iris = tuple(sorted(same)) if last.version else (last.iri,)
-        return Resolved(iris=iris, by="name")
-    path = Path(text)
-    if path.exists():
-        try:
+        others = {row.iri for row in rows}.difference(iris)
+        return Resolved(iris=iris, by="name", others=len(others))
+    if re.fullmatch(r"[a-z][a-z0-9-]*:[0-9a-f]{8,}", text):
+        with contextlib.suppress(FormatError):
+            return Resolved(iris=(vocab.content_iri(Digest.parse(text)),), by="digest")
+    try:
+        path = Path(text)
+        if path.exists():
             return Resolved(iris=(vocab.content_iri(digest_path(path).digest),), by="path")
-        except CaptureError as error:
-            raise NotFoundError(str(error)) from None
+    except (CaptureError, OSError, ValueError) as error:
+        # Too long for a name of a file, a NUL in it, not readable.
+        raise NotFoundError(f"nothing here is called {text[:200]!r}: {error}") from None
     raise NotFoundError(
-        f"nothing here is called {text!r}: no name, digest, run or file."
+        f"nothing here is called {text[:200]!r}: no name, digest, run or file."
         " `provgraph list` shows what is known"
     )
 
@@ -84,16 +89,30 @@ def find_names(ledger: Ledger, text: str) -> list[StoredName]:
     kind, slash, rest = text.partition("/")
     if slash and kind in KINDS:
         kinds, text = (kind,), rest
-    for name, version in _splits(text):
-        rows = [
-            row
-            for each in kinds
-            for row in ledger.names(each, name)
-            if version is None or row.version == version
-        ]
-        if rows:
-            return sorted(rows, key=lambda row: row.index)
+    text = terms.clean(text)
+    # A record that not all verifiers would sort alike has its names in a visible spelling.
+    for spelling in dict.fromkeys((text, visible(text))):
+        for name, version in _splits(spelling):
+            rows = [row for each in kinds for row in ledger.names(each, name, version=version)]
+            if rows:
+                return sorted(rows, key=lambda row: row.index)
     return []
+
+
+def about(ledger: Ledger, record: LaterFact, called: str) -> LaterFact:
+    """Return a later fact with the thing it is about looked up, by what the user called it.
+
+    Raises:
+        NotFoundError: a retraction of something that nothing here goes by; a model of that kind is
+            recorded as unknown.
+        UsageError: a retraction of what several things are called.
+    """
+    if not isinstance(record, Retraction):
+        return replace(record, model=model_entity(ledger, called))
+    found = resolve(ledger, called)
+    if len(found.iris) > 1:
+        raise UsageError(f"{called} names several contents; say which by digest")
+    return replace(record, target=found.iris[0])
 
 
 def model_entity(ledger: Ledger, text: str) -> Entity:
@@ -103,7 +122,9 @@ def model_entity(ledger: Ledger, text: str) -> Entity:
     somebody deployed it must not be lost.
     """
     try:
-        found = resolve(ledger, text)
+        # A run is often called like the model that it makes.
+        is_model = bool(find_names(ledger, f"model/{text}"))
+        found = resolve(ledger, f"model/{text}" if is_model else text)
     except (NotFoundError, UsageError) as error:
         return Entity(
             kind="model",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import provgraph
 from provgraph.settings import Settings, load
-
 from tests.bench.workload import EXPERIMENT, MODEL, OWNER, PROJECT, Facts
 
 

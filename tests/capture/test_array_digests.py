@@ -4,6 +4,7 @@ import hashlib
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
@@ -24,11 +25,11 @@ def expected(kind, shape, data):
     return f"array-v1:{hashlib.sha256(header + data).hexdigest()}"
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64"
-    " complex128 datetime64[ns] timedelta64[s]".split(" "),
-)
+PLAIN = """bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64
+complex128 datetime64[ns] timedelta64[s]"""
+
+
+@pytest.mark.parametrize("dtype", PLAIN.split())
 def test_plain_types(dtype):
     array = np.arange(6).astype(dtype).reshape(2, 3)
     assert digest(array) == expected(dtype, (2, 3), array.tobytes())
@@ -38,10 +39,10 @@ def test_plain_types(dtype):
 
 def test_the_format_is_pinned():
     assert digest(np.array([[1.5, -0.0], [math.inf, 2]], "float32")) == (
-        "array-v1:PIN_A"
+        "array-v1:8cf4c0bca4a34c14eab43da4a7e4a5c44f41e9322926799f530a316e1246197e"
     )
     assert digest(sp.csr_array(np.array([[0, 1.5], [2, 0]]))) == (
-        "sparse-v1:PIN_S"
+        "sparse-v1:1c1650ab97240d92c4b0ff70c429eb3411e023912df7628ca198cfb0c946b653"
     )
 
 
@@ -99,18 +100,24 @@ def test_type_shape_and_bits_are_content():
 def test_texts_and_objects():
     texts = np.array(["a", "bcd", ""])
     assert digest(texts) == digest(texts.astype("U40")) == digest(texts.astype(object))
-    assert digest(texts) == digest(texts.astype(np.dtypes.StringDType()))
     assert digest(texts) != digest(texts.reshape(3, 1))
     assert digest(np.array(["ab", "c"])) != digest(np.array(["a", "bc"]))
     assert digest(np.array([b"ab"])) != digest(np.array(["ab"]))
     assert describe(texts).size_bytes == 1 + 3 * 8 + 4
 
 
+@pytest.mark.skipif(np.__version__ < "2", reason="numpy 1 has no strings of its own")
+def test_texts_of_variable_width():
+    texts = np.array(["a", "bcd", ""])
+    assert digest(texts.astype(np.dtypes.StringDType())) == digest(texts)
+
+
 def test_structured_arrays_are_tables():
     array = np.array([(1, 2.5, "x"), (2, math.nan, "y")], "i4,f8,U3")
     array.dtype.names = ("id", "score", "name")
     described = describe(array)
-    assert described.digest == describe({"id": [1, 2]} | {}).digest or True
+    frame = pd.DataFrame({"id": [1, 2], "score": [2.5, None], "name": ["x", "y"]})
+    assert described.digest == describe(frame).digest
     assert described.description == "NumPy structured array, 2 rows x 3 columns"
     assert (described.rows, described.columns) == (2, 3)
 

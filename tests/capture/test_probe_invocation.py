@@ -80,9 +80,9 @@ def test_a_notebook() -> None:
         ),
     )
     named = probe_invocation(
-        {"JPY_SESSION_NAME": "/work/churn.ipynb"}, kernel, main=cells, root=Path("/nowhere")
+        {"JPY_SESSION_NAME": "/home/ana/churn.ipynb"}, kernel, main=cells, root=Path("/nowhere")
     )
-    assert named.entry_script == "/work/churn.ipynb"
+    assert named.entry_script == "/home/ana/churn.ipynb"
     assert named.entry_script_digest is None
     assert named.missing == (
         Missing(

@@ -256,7 +256,7 @@ def test_how_texts_are_stored():
             pd.Series(texts, dtype="str"),
             pd.Series(texts, dtype=object),
             pd.Series(texts, dtype=pd.StringDtype("python")),
-            pd.Series(texts, dtype=pd.StringDtype("pyarrow", na_value=math.nan)),
+            pd.Series(texts, dtype=pd.StringDtype("pyarrow")),
             pd.Series(texts, dtype="category"),
             pl.Series(texts),
             pl.Series(texts, dtype=pl.Categorical),

@@ -131,7 +131,7 @@ def test_tree_checkpoint_and_proofs(ledger: Ledger, producer: Signer) -> None:
             checkpoint=ledger.checkpoint(),
         )
         again = parse_tlog_proof(proof.encode())
-        assert verify_tlog_proof(again, entry=ledger.entry(index), key=ledger.charter.note_key) == (
+        assert verify_tlog_proof(again, entry=ledger.entry(index), keys=ledger.charter.log_keys) == (
             checkpoint
         )
     for old in range(1, 22):

@@ -8,7 +8,6 @@ provgraph of the test environment is not one of them. Builds run with the hatchl
 import os
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 

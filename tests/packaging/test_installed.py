@@ -74,8 +74,8 @@ def test_a_run_is_recorded_and_asked_for_from_a_wheel(
 ) -> None:
     programs = fresh_environment(wheel)
     home = str(tmp_path / "home")
-    code = "import provgraph\nwith provgraph.run('train') as run: run.log_params(depth=6)"
+    code = "import provgraph\nwith provgraph.run('train', experiment='first'): pass"
     run([programs / "python", "-c", code], cwd=tmp_path, PROVGRAPH_HOME=home)
-    ask = [programs / "provgraph", "query", "Q13", "--format", "json"]
-    answer = run(ask, cwd=tmp_path, PROVGRAPH_HOME=home)
-    assert "train" in answer
+    ask = [programs / "provgraph", "query", "Q13", "--param", "experiment=first"]
+    answer = json.loads(run([*ask, "--format", "json"], cwd=tmp_path, PROVGRAPH_HOME=home))
+    assert [(row["label"], row["status"]) for row in answer["rows"]] == [("train", "completed")]

@@ -162,7 +162,8 @@ def test_time_moved_after_signing_is_refused(sealed: Seal) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b"eddsa-rdfc-2022", b"ecdsa-rdfc-2019"),
+        (b"eddsa-rdfc-2022", b"eddsa-jcs-2022"),
+        (b"eddsa-rdfc-2022", b"ecdsa-rdfc-2022"),
         (b"assertionMethod", b"authentication"),
         (b"DataIntegrityProof", b"Ed25519Signature2020"),
         (b"23:36:38Z", b"23:36:38+00:00"),

@@ -33,7 +33,7 @@ def test_extra_data_and_a_proof_without_hashes() -> None:
 
 
 def test_verification_returns_the_checkpoint() -> None:
-    assert verify_tlog_proof(parse_tlog_proof(DATA), entry=b"b", key=KEY) == CHECKPOINT
+    assert verify_tlog_proof(parse_tlog_proof(DATA), entry=b"b", keys=[KEY]) == CHECKPOINT
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_verification_returns_the_checkpoint() -> None:
 )
 def test_false_proofs_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(UntrustedError):
-        verify_tlog_proof(dataclasses.replace(PROOF, **changes), entry=b"b", key=KEY)  # type: ignore[arg-type]
+        verify_tlog_proof(dataclasses.replace(PROOF, **changes), entry=b"b", keys=[KEY])  # type: ignore[arg-type]
 
 
 def test_another_entry_is_refused() -> None:
     with pytest.raises(UntrustedError, match="not in that tree"):
-        verify_tlog_proof(PROOF, entry=b"c", key=KEY)
+        verify_tlog_proof(PROOF, entry=b"c", keys=[KEY])
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,8 @@ no exception leaves the hook; no file stays open, because a program may close de
 does not know and open its own under the same number. Seen is what Python itself opens. What
 libraries written in C, C++ or Rust open is not; that they are loaded is noted.
 
-Runs on Python 3.9 and later; on 3.7 and 3.8 it only steps aside. Units: nanoseconds, bytes.
+Runs on Python 3.9 and later; on older ones of Python 3 it only steps aside. Units: nanoseconds, bytes.
 """
-
-from __future__ import annotations
 
 import os
 import stat
@@ -52,7 +50,8 @@ def _trace(target: str) -> None:
         for entry in sys.path
         if os.path.basename(os.path.normpath(entry)) in {"site-packages", "dist-packages"}
     )
-    noted = set()  # type: set[object]
+    opened = {}  # type: dict[str, set[int]]  # path -> the ways of opening that were noted
+    loaded = set()  # type: set[str]
 
     def write(*fields: object) -> None:
         # Appended in one call, so that lines of several processes do not mix. A path cannot hold
@@ -65,7 +64,9 @@ def _trace(target: str) -> None:
             os.close(descriptor)
 
     def absolute(path: object) -> str:
-        return os.path.join(os.getcwd(), os.fsdecode(path))  # type: ignore[arg-type]
+        name = os.fsdecode(path)  # type: ignore[arg-type]
+        # The working folder may be gone.
+        return name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
 
     def state(path: str) -> tuple[object, object]:
         """Return (mtime in ns, size) of a regular file, empty where there is none."""
@@ -86,7 +87,7 @@ def _trace(target: str) -> None:
         is_write = flags & (os.O_WRONLY | os.O_RDWR)
         # The first reading counts, and every kind of writing once.
         kind = (flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_EXCL)) if is_write else 0
-        if (name, kind) in noted:
+        if kind in opened.get(name, ()):
             return
         mtime_ns, size = state(name)
         if is_write:
@@ -96,10 +97,13 @@ def _trace(target: str) -> None:
             write("R", name, mtime_ns, size)
         else:
             return  # it does not exist yet; a later try may succeed
-        noted.add((name, kind))
+        opened.setdefault(name, set()).add(kind)
 
     def on_rename(source: object, target: object, *_: object) -> None:
-        write("M", absolute(source), absolute(target))
+        names = absolute(source), absolute(target)
+        write("M", *names)
+        for name in names:
+            opened.pop(name, None)  # from now on it is another file
 
     def on_link(_: object, target: object, *__: object) -> None:
         name = absolute(target)
@@ -117,8 +121,8 @@ def _trace(target: str) -> None:
     def on_import(module: object, *_: object) -> None:
         if isinstance(module, str):
             for name in (module, module.partition(".")[0]):
-                if name in _LIBRARIES and name not in noted:
-                    noted.add(name)
+                if name in _LIBRARIES and name not in loaded:
+                    loaded.add(name)
                     write("L", name)
 
     def on_program(program: object, arguments: object = None, *_: object) -> None:

@@ -1,0 +1,58 @@
+"""`python -m tests.bench`: run all benchmarks and write docs/benchmarks.md.
+
+`--quick` does just enough to see that everything runs, and its figures mean nothing; `--only` picks
+subjects; `--no-mlflow` leaves the comparison out. Only a full run may replace docs/benchmarks.md:
+everything else is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import disk, export_verify, index, parts, recording, report, starting
+from tests.bench.results import FULL, QUICK, Scale, Section
+from tests.bench.stores import Stores, new_stores
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+
+# In this order: recording fills the stores that the later ones look at.
+SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
+    "recording": recording.run,
+    "parts": parts.run,
+    "disk": disk.run,
+    "index": index.run,
+    "export_verify": export_verify.run,
+    "starting": starting.run,
+}
+
+
+def main() -> int:
+    """Run the benchmarks that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only see that everything runs")
+    parser.add_argument("--no-mlflow", action="store_true", help="leave MLflow out")
+    parser.add_argument("--only", choices=SUBJECTS, action="append", help="repeatable")
+    arguments = parser.parse_args()
+    scale = QUICK if arguments.quick else FULL
+    wanted = arguments.only or list(SUBJECTS)
+    sections = []
+    with new_stores(with_mlflow=not arguments.no_mlflow) as stores:
+        for name, subject in SUBJECTS.items():
+            if name in wanted or name == "recording":
+                print(f"{name} …", file=sys.stderr, flush=True)
+                sections.append(subject(stores, scale))
+    text = report.render(sections, scale=scale)
+    if scale is FULL and not arguments.only and not arguments.no_mlflow:
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text(text, "utf-8")
+        print(f"wrote {DOCUMENT}", file=sys.stderr)
+    else:
+        print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

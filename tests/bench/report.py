@@ -1,0 +1,92 @@
+"""Writes docs/benchmarks.md. Every number and verdict in it comes from the run that wrote it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from tests.bench.results import FULL, Scale, Section, Table, Target
+
+_VERSIONS = ("provgraph", "mlflow", "sqlalchemy", "pyoxigraph", "cryptography")
+
+_HEAD = """\
+# Speed and size
+
+Written by `make bench`{how} on {date} (UTC); do not edit. Figures are medians with the smallest and
+largest block in brackets. What is compared ran in turns within one process, so compare ratios:
+milliseconds are those of this machine, which may have had other work to do.
+
+{machine}
+
+## Targets
+
+{targets}
+"""
+
+
+def render(sections: Sequence[Section], *, scale: Scale) -> str:
+    """Return the whole document."""
+    targets = [target for section in sections for target in section.targets]
+    head = _HEAD.format(
+        how="" if scale is FULL else " in its quick form, whose figures mean nothing,",
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        machine=table(_machine()),
+        targets=table(_targets(targets)),
+    )
+    return "\n".join([head, *map(_section, sections)])
+
+
+def table(content: Table) -> str:
+    """Write a table in Markdown, with its title above."""
+    lines = [f"**{content.title}**", ""] if content.title else []
+    lines.append(f"| {' | '.join(content.head)} |")
+    lines.append(f"|{'---|' * len(content.head)}")
+    lines += [f"| {' | '.join(row)} |" for row in content.rows]
+    return "\n".join(lines)
+
+
+def _section(section: Section) -> str:
+    parts = [f"## {section.title}", section.method, *map(table, section.tables), *section.notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _targets(targets: Sequence[Target]) -> Table:
+    return Table(
+        title="",
+        head=("what", "target", "found", "verdict"),
+        rows=tuple(
+            (each.what, each.wanted, each.found, "met" if each.is_met else "**missed**")
+            for each in targets
+        ),
+    )
+
+
+def _machine() -> Table:
+    rows = [
+        ("processor", f"{_cpu_name()}, {os.cpu_count()} cores"),
+        ("memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"),
+        ("system", f"{platform.system()} {platform.release()}"),
+        ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
+        ("SQLite", sqlite3.sqlite_version),
+    ]
+    for name in _VERSIONS:
+        try:
+            rows.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            rows.append((name, "not installed"))
+    return Table(title="", head=("machine", ""), rows=tuple(rows))
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,14 @@
+/**
+ * Canonicalises N-Quads with rdf-canonize (RDFC-1.0).
+ *
+ * Standard input: [N-Quads text, …]; standard output: [canonical N-Quads text, …].
+ */
+import {readFileSync} from 'node:fs';
+import * as rdfCanonize from 'rdf-canonize';
+
+const results = [];
+for(const text of JSON.parse(readFileSync(0, 'utf8'))) {
+  results.push(await rdfCanonize.canonize(
+    text, {algorithm: 'RDFC-1.0', inputFormat: 'application/n-quads'}));
+}
+process.stdout.write(JSON.stringify(results));
