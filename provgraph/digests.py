@@ -143,7 +143,8 @@ def _digest_file(path: Path, progress: Progress | None) -> tuple[str, int]:
     size_bytes = 0
     with path.open("rb", buffering=0) as file:
         before = os.fstat(file.fileno())
-        buffer = memoryview(bytearray(CHUNK_BYTES))
+        # A folder of many small files should not allocate a megabyte for each.
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, before.st_size + 1)))
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])
             size_bytes += count

@@ -213,6 +213,11 @@ class SourceCode:
     untracked_count: int | None = None
     missing: tuple[Missing, ...] = ()
 
+    @property
+    def is_identified(self) -> bool:
+        """Whether this names one state: without a commit, different states would share a name."""
+        return self.commit is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:

@@ -1,8 +1,9 @@
 """Every setting in one table: name, unit, default, help. Environment first, then `config.toml`.
 
 A setting `query_timeout_s` is the environment variable `PROVGRAPH_QUERY_TIMEOUT_S` and the key
-`query_timeout_s` in `<home>/config.toml`. Nothing else in the package reads its own variables from
-the environment; secrets (`PROVGRAPH_KEY_PASSPHRASE`) are read only from the environment.
+`query_timeout_s` in `<home>/config.toml`. What describes one process and not a home is read from the
+environment alone, where it is used: `PROVGRAPH_KEY_PASSPHRASE` (a secret), `PROVGRAPH_PARENT_RUN`,
+`PROVGRAPH_ENV_ALLOW` and `PROVGRAPH_CONTAINER_IMAGE` (probes).
 """
 
 from __future__ import annotations

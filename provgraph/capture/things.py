@@ -96,8 +96,9 @@ def _facts(given: Mapping[str, Any], unknown: list[Missing]) -> dict[str, Any]:
     for field, value in given.items():
         if value is None:
             continue
+        read = _READ_FIELD.get(field)
         try:
-            facts[field] = _READ_FIELD.get(field, plain_text)(value)
+            facts[field] = plain_text(value) if read is None else read(value)
         except (CaptureError, FormatError) as error:
             unknown.append(Missing(field=field, reason=str(error)))
     return facts
@@ -114,10 +115,14 @@ def _digest(value: Any) -> Digest:
     return value if isinstance(value, Digest) else Digest.parse(plain_text(value))
 
 
+def _rows(value: Any) -> int:
+    return whole_number(value, "rows")
+
+
 _READ_FIELD: Final[Mapping[str, Callable[[Any], Any]]] = {
     "kind": _kind,
     "digest": _digest,
-    "rows": lambda value: whole_number(value, "rows"),
+    "rows": _rows,
 }
 
 

@@ -247,7 +247,9 @@ class Sheet:
         # Kind and class go together, or the name would claim what the graph does not say.
         kind = entity.kind if entity.kind in ENTITY_CLASSES else "file"
         names = (entity.name,) if entity.version is None else (entity.name, entity.version)
-        self.named(kind, entity.name, entity.version or "", content)
+        if entity.version is None or entity.digest is not None or entity.uri is not None:
+            # A version whose bytes nobody saw is no answer to the question which bytes it is.
+            self.named(kind, entity.name, entity.version or "", content)
         if entity.version is None and kind != "model":
             # A dataset's title is a label, not a claim that it is one version of something.
             return

@@ -130,8 +130,10 @@ def _run(run: Run, record_iri: str, context: Context) -> Sheet:
     _invocation(sheet, subject, run.invocation)
     if run.environment is not None:
         _use_content(sheet, subject, P["environment"], environment_iri(run.environment))
-    if run.source_code is not None:
+    if run.source_code is not None and run.source_code.is_identified:
         _use_content(sheet, subject, P["sourceCode"], source_code_iri(run.source_code))
+    elif run.source_code is not None:
+        sheet.missing(subject, run.source_code.missing)
     for name, tag in run.tags.items():
         predicate = terms.iri(vocab.TAG + terms.segment(name))
         sheet.named_values(subject, [(predicate, name, terms.string(tag))])

@@ -18,8 +18,9 @@ from typing import Any
 from provgraph.digests import Digest
 from provgraph.errors import FormatError, LedgerError, UntrustedError
 from provgraph.ledger import schema
+from provgraph.ledger.codec import iri_key
 from provgraph.ledger.rows import NameRow, StoredRecord, require_covered
-from provgraph.ledger.sqlite import Ledger, iri_key
+from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.charter import open_charter
 from provgraph.seal.merkle import Frontier, leaf_hash
 from provgraph.seal.note import open_checkpoint
@@ -102,7 +103,9 @@ def _verify(ledger: Ledger, db: sqlite3.Connection) -> LedgerReport:
             raise UntrustedError(f"{where}: its stored tree hashes are not those of its entry")
         sealed_by[record.verification_method] += 1
     # 8.
-    checkpoint = open_checkpoint(ledger.checkpoint(), ledger.charter.note_key)
+    checkpoint = open_checkpoint(
+        ledger.checkpoint(), ledger.charter.note_key, known=ledger.charter.log_keys[1:]
+    )
     if (checkpoint.size, checkpoint.root) != (frontier.size, frontier.root()):
         raise UntrustedError(
             f"ledger {ledger.path}: its checkpoint says {checkpoint.size} entries under root"

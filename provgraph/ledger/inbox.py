@@ -1,12 +1,12 @@
 """The inbox: how processes that append at the same time share one transaction and one fsync.
 
 Who finds the ledger's turn taken leaves its prepared records as a file in `<ledger>-inbox/`. Who
-has the turn takes them in together with its own, in one transaction, and removes the file after the
-COMMIT; the other sees its file gone and finds its records in the ledger. A file there promises
-nothing and is not made durable: one left by a process that died is taken in by the next append (its
-record is sealed and whole), one that is damaged is thrown away. The turn is an flock on the folder.
-It only saves waiting: SQLite's own lock is what keeps two transactions apart, so a turn that is held
-by a process that sleeps is passed over.
+has the turn takes them in together with its own, in one transaction, removes the file after the
+COMMIT and wakes the other, who sees the file gone and finds its records in the ledger. A file there
+promises nothing and is not made durable: one left by a process that died is taken in by the next
+append (its record is sealed and whole), one that is damaged is thrown away. The turn is an flock on
+the folder. It only saves waiting: SQLite's own lock is what keeps two transactions apart, so a turn
+that is held by a process that sleeps is passed over.
 
 File: a version line, the SHA-256 of the rest, then records as length-prefixed fields, big-endian.
 What it does not do: check seals; whoever can write there could write the ledger's file itself.
@@ -20,15 +20,16 @@ import hashlib
 import logging
 import os
 import secrets
+import select
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from provgraph.errors import FormatError
+from provgraph.errors import FormatError, ProvgraphError, StorageError
 from provgraph.ledger.codec import Prepared, PreparedAttachment
-from provgraph.ledger.rows import NameRow
+from provgraph.ledger.rows import NameRow, Position
 from provgraph.seal.publish import PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE
 
 logger = logging.getLogger(__name__)
@@ -38,9 +39,18 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 # What one transaction takes from others, so that whoever has the turn gets its answer soon.
 MAX_TAKEN_FILES: Final = 128
 
+# After so long somebody who has the turn is taken to be asleep, and SQLite's lock is asked for.
+PATIENCE_S: Final = 5.0
+# How long one waits to be woken, and how long one sleeps that cannot be.
+_WAKE_S: Final = 0.05
+_POLL_S: Final = 0.005
+
 _HEADER: Final = b"provgraph-inbox/1\n"
 _DIGEST_BYTES: Final = 32
 _LENGTH_BYTES: Final = 4
+
+Outcome = list[Position] | ProvgraphError
+"""What became of one append: where its records stand, or why none of them was taken in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,22 +69,30 @@ class Inbox:
         self._turn: int | None = None
 
     def take_turn(self) -> bool:
-        """Try to get the turn, without waiting; True also where the file system has no locks.
-
-        Raises:
-            OSError: the folder cannot be made.
-        """
-        self.folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        """Try to get the turn, without waiting; True also where there is no such lock to be had."""
+        try:
+            descriptor = self._open_folder()
+        except OSError as error:
+            # SQLite will say what is wrong with the place, if it is the ledger's folder.
+            logger.debug("no inbox folder=%s error=%s", self.folder, error)
+            return True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return False
         except OSError as error:
-            logger.debug("inbox without a turn folder=%s error=%s", self.folder, error)
+            logger.debug("no locks on folders folder=%s error=%s", self.folder, error)
         self._turn = descriptor
         return True
+
+    def _open_folder(self) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        try:
+            return os.open(self.folder, flags)
+        except FileNotFoundError:
+            self.folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
+            return os.open(self.folder, flags)
 
     def end_turn(self) -> None:
         """Give the turn to whoever asks next."""
@@ -84,14 +102,20 @@ class Inbox:
                 fcntl.flock(self._turn, fcntl.LOCK_UN)
             os.close(self._turn)
             self._turn = None
+            self.wake_next()
 
-    def put(self, records: Sequence[Prepared]) -> Path | None:
+    def put(self, records: Sequence[Prepared]) -> Ticket | None:
         """Leave records for whoever has the turn; None where they are too large or cannot be left."""
         data = _encode(records)
         if len(data) > MAX_FILE_BYTES:
             return None
         name = f"{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(4)}"
-        path, temporary = self.folder / name, self.folder / f".{name}"
+        path, temporary = self.folder / name, self.folder / f".{name}.new"
+        try:
+            ticket = Ticket(path)
+        except OSError as error:
+            logger.debug("inbox not used folder=%s error=%s", self.folder, error)
+            return None
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE)
             with open(descriptor, "wb", buffering=0) as file:
@@ -102,8 +126,9 @@ class Inbox:
             logger.debug("inbox not used folder=%s error=%s", self.folder, error)
             with contextlib.suppress(OSError):
                 temporary.unlink()
+            ticket.close()
             return None
-        return path
+        return ticket
 
     def waiting(self) -> list[Waiting]:
         """Return what others wait for, the longest waiting first; throw away what is damaged."""
@@ -129,15 +154,112 @@ class Inbox:
                 break
         return found
 
-    def remove(self, paths: Iterable[Path]) -> None:
-        """Take files away, after what they hold was committed or refused."""
-        for path in paths:
+    def remove(self, done: Iterable[Waiting]) -> None:
+        """Take files away, after what they hold was committed or refused, and tell their owners."""
+        for each in done:
+            with contextlib.suppress(OSError):
+                each.path.unlink()
+            _wake(each.path)
+
+    def wake_next(self) -> None:
+        """Tell the one that waits longest that the turn is free."""
+        with contextlib.suppress(OSError):
+            names = [name for name in os.listdir(self.folder) if not name.startswith(".")]
+            if names:
+                _wake(self.folder / min(names))
+
+
+class Ticket:
+    """What a process that waits holds: its file in the inbox, and the FIFO that wakes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fifo = _fifo_of(path)
+        os.mkfifo(self._fifo, PRIVATE_FILE_MODE)
+        # Open for both, so that the first writer who closes it does not end it.
+        self._descriptor = os.open(self._fifo, os.O_RDWR | os.O_NONBLOCK)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the file is gone."""
+        return not self.path.exists()
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until woken, or until the time is over (whoever should wake us may have died)."""
+        if select.select([self._descriptor], [], [], timeout_s)[0]:
+            with contextlib.suppress(OSError):
+                os.read(self._descriptor, 16)
+
+    def close(self) -> None:
+        """Take the file back, where it is still there."""
+        os.close(self._descriptor)
+        for path in (self.path, self._fifo):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
+def append_in_turn(
+    inbox: Inbox,
+    batches: Sequence[Sequence[Prepared]],
+    *,
+    commit: Callable[[Sequence[Sequence[Prepared]]], list[Outcome]],
+    find: Callable[[Sequence[Prepared]], list[Position] | None],
+) -> list[Outcome]:
+    """Commit batches when it is this process's turn, or find them committed by another one.
+
+    `commit` takes batches in, in one durable transaction, and says what became of each; `find`
+    says where a batch stands that another process has taken in. Errors of `commit` are raised.
+    """
+    ticket: Ticket | None = None
+    # A batch that goes with others, or was tried by another process and refused, is not left there.
+    may_leave = len(batches) == 1
+    impatient_at = time.monotonic() + PATIENCE_S
+    try:
+        while True:
+            has_turn = inbox.take_turn()
+            if ticket is not None and ticket.is_taken:
+                found = find(batches[0])
+                if found is not None:
+                    return [found]
+                ticket.close()
+                ticket = None
+            if has_turn or time.monotonic() > impatient_at:
+                mine = None if ticket is None else ticket.path
+                others = [each for each in inbox.waiting() if has_turn and each.path != mine]
+                outcomes = commit([*batches, *(each.records for each in others)])
+                # If the process dies here, the next one finds these records in the ledger and
+                # takes their files away.
+                ends = zip(others, outcomes[len(batches) :], strict=True)
+                inbox.remove([each for each, end in ends if not isinstance(end, StorageError)])
+                return outcomes[: len(batches)]
+            if may_leave:
+                # Then the turn is asked for once more: it may have come free just before.
+                ticket, may_leave = inbox.put(batches[0]), False
+            elif ticket is not None:
+                ticket.wait(_WAKE_S)
+            else:
+                time.sleep(_POLL_S)
+    finally:
+        if ticket is not None:
+            ticket.close()
+        inbox.end_turn()
+
+
 # A process that dies between writing and renaming leaves a file that nobody reads.
 _ABANDONED_AFTER_S: Final = 3600.0
+
+
+def _fifo_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.wake")
+
+
+def _wake(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(_fifo_of(path), os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            os.write(descriptor, b"!")
+        finally:
+            os.close(descriptor)
 
 
 def _remove_if_old(path: Path) -> None:
@@ -158,7 +280,7 @@ def _encode(records: Sequence[Prepared]) -> bytes:
 
 def _encode_record(record: Prepared) -> bytes:
     names = [
-        field.encode("utf-8", "surrogatepass")
+        field.encode()
         for row in record.names
         for field in (row.kind, row.name, row.version, row.iri)
     ]
@@ -194,7 +316,7 @@ def _decode(data: bytes) -> tuple[Prepared, ...]:
 def _decode_record(data: bytes) -> Prepared:
     fields = _split(data)
     iri, graph_sha256, entry, sealed, graph = [next(fields) for _ in range(5)]
-    names = [field.decode("utf-8", "surrogatepass") for field in _take_counted(fields)]
+    names = [field.decode() for field in _take_counted(fields)]
     blobs = _take_counted(fields)
     return Prepared(
         iri=iri.decode(),

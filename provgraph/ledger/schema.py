@@ -91,6 +91,12 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether an error came from waiting for another process that holds the file."""
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
 def create(path: Path, *, charter: bytes, checkpoint: bytes) -> None:
     """Make the ledger's file with its tables unless it exists.
 

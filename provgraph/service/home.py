@@ -81,6 +81,12 @@ def writable_ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
 
 
+def close_ledger() -> None:
+    """Close the ledger that this process has open; the next use opens it again."""
+    with _open.lock:
+        _open.close()
+
+
 def is_recorded(ledger: Ledger, iri: str) -> bool:
     """Whether the ledger lent by `writable_ledger` holds a record; remembered when it does."""
     if iri not in _open.recorded:

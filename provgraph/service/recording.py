@@ -160,7 +160,10 @@ def _repeated_content(record: Record) -> list[Environment | SourceCode]:
     """What a record refers to and does not hold: described once in the ledger."""
     if not isinstance(record, Run):
         return []
-    return [each for each in (record.environment, record.source_code) if each is not None]
+    source = record.source_code
+    if source is not None and not source.is_identified:
+        source = None
+    return [each for each in (record.environment, source) if each is not None]
 
 
 def _facts_of(graph_nq: bytes, iri: str) -> dict[terms.Term, terms.Term]:

@@ -1,0 +1,150 @@
+"""Other people's programs that these tests run: Node with npm packages, Go, pymerkle.
+
+Whatever they need is locked by version and hash in files beside this one, and is put in place by the
+first test that asks, into folders that git ignores: nothing of it is installed with provgraph, nor
+shared with the tests' own environment.
+
+Where a program or the network is missing, the tests skip and say so; in continuous integration
+(CI=true) they fail, since there it is a fault of the machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+NODE = HERE / "node"
+GO = HERE / "go"
+PYTHON = HERE / "python"
+PYMERKLE = PYTHON / "site-packages"
+
+# The Node packages ask for 18; Go's sumdb packages of the locked version for 1.18.
+OLDEST_NODE = 18
+
+# A first build of Go's standard library takes most of a minute on two cores.
+INSTALL_TIMEOUT_S = 300
+RUN_TIMEOUT_S = 120
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test, or fail it in continuous integration."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def find(program: str) -> str:
+    """Return the path of a program."""
+    # Where Go's own archive puts it, which is on the PATH of login shells only.
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/local/go/bin")
+    if path is None:
+        missing(f"needs {program}; on Debian or Ubuntu: apt-get install nodejs npm golang-go")
+    return path
+
+
+# ---- Node ----------------------------------------------------------------------------------------
+def ready_node() -> None:
+    """Make sure that Node is there, and its packages as package-lock.json says."""
+    version = _run([find("node"), "--version"], cwd=NODE).decode().strip()
+    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        missing(f"needs Node {OLDEST_NODE} or later, found {version}")
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    _install(
+        [find(command[0]), *command[1:]],
+        locks=[NODE / "package.json", NODE / "package-lock.json"],
+        into=NODE / "node_modules",
+    )
+
+
+def run_node(script: str, request: Any) -> Any:
+    """Give a script of node/ a JSON request and return its JSON answer."""
+    data = _run([find("node"), script], cwd=NODE, data=json.dumps(request).encode())
+    return json.loads(data)
+
+
+# ---- Go ------------------------------------------------------------------------------------------
+def build_go(folder: Path) -> Path:
+    """Build go/ and return the program."""
+    program = folder / "tlogcheck"
+    # The toolchain that is there, and no file of ours changed.
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
+    _prepare([find("go"), "build", "-o", str(program), "."], cwd=GO, environment=environment)
+    return program
+
+
+def run_go(program: Path, *arguments: str) -> tuple[int, str]:
+    """Run the program; return its exit status and what it printed on either stream."""
+    done = subprocess.run(
+        [str(program), *arguments], capture_output=True, timeout=RUN_TIMEOUT_S, check=False
+    )
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+# ---- Python --------------------------------------------------------------------------------------
+def ready_pymerkle() -> None:
+    """Make sure that pymerkle is there, in a folder of its own."""
+    command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    requirements = PYTHON / "requirements.txt"
+    hashed = ["--require-hashes", "--only-binary=:all:", "--requirement", str(requirements)]
+    _install(
+        [sys.executable, *command, *hashed, "--upgrade", "--target", str(PYMERKLE)],
+        locks=[requirements],
+        into=PYMERKLE,
+    )
+
+
+def run_pymerkle(request: Any) -> Any:
+    """Give python/merkle.py a JSON request and return its JSON answer."""
+    # -I: neither this environment's variables nor the current folder.
+    command = [sys.executable, "-I", str(PYTHON / "merkle.py"), str(PYMERKLE)]
+    return json.loads(_run(command, cwd=PYTHON, data=json.dumps(request).encode()))
+
+
+# ---- all -----------------------------------------------------------------------------------------
+def _install(command: Sequence[str], *, locks: Sequence[Path], into: Path) -> None:
+    """Run an installer unless what it makes is there, made from these very lock files."""
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in locks)).hexdigest()
+    stamp = into / ".installed-from"
+    with locks[0].open("rb") as lock:
+        # Two test runs in one checkout must not install at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.is_file() and stamp.read_text() == wanted:
+            return
+        _prepare(command, cwd=locks[0].parent, environment=os.environ)
+        stamp.write_text(wanted)
+
+
+def _prepare(command: Sequence[str], *, cwd: Path, environment: Any) -> None:
+    try:
+        subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=INSTALL_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        missing(f"{command[0]} was not done after {INSTALL_TIMEOUT_S} s")
+    except subprocess.CalledProcessError as error:
+        missing(f"{' '.join(command)} failed: {error.output.decode()[-2000:]}")
+
+
+def _run(command: Sequence[str], *, cwd: Path, data: bytes = b"") -> bytes:
+    done = subprocess.run(
+        command, cwd=cwd, input=data, capture_output=True, timeout=RUN_TIMEOUT_S, check=False
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    return done.stdout
