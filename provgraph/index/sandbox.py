@@ -150,7 +150,7 @@ def run_foreign(query: str, *, index_folder: Path, limits: Limits) -> ForeignAns
         QueryError: refused, malformed, over a limit, or it crashed the engine.
         DamagedIndexError: the files of the index cannot be read.
     """
-    names_dataset = check_query(query)
+    check_query(query)
     request: dict[str, Any] = {
         "index": str(index_folder),
         "query": query,
@@ -158,8 +158,6 @@ def run_foreign(query: str, *, index_folder: Path, limits: Limits) -> ForeignAns
         "bytes": MAX_ANSWER_BYTES,
         "memory_bytes": limits.memory_bytes,
         "cpu_s": int(limits.timeout_s) + 1,
-        # The engine's union switch would ignore the query's own FROM (facts: 0.5.13).
-        "union_default_graph": not names_dataset,
         # The worker is isolated from the environment; it finds its library where we did.
         "path": [each for each in sys.path if each],
     }

@@ -54,9 +54,7 @@ def main() -> int:
         store = ox.Store.read_only(request["index"])
         close_doors(memory_bytes=request["memory_bytes"], cpu_s=request["cpu_s"])
         is_open = True
-        results = store.query(
-            request["query"], use_default_graph_as_union=request["union_default_graph"]
-        )
+        results = store.query(request["query"])
         if isinstance(results, ox.QueryBoolean):
             out.head({"kind": "boolean"})
             out.row(["true" if results else "false"])

@@ -45,8 +45,6 @@ class Ledger(LedgerReader):
         """Take over an open connection; use `Ledger.open`."""
         super().__init__(path=path, db=db, charter=charter)
         self._log_signer: Signer | None = None
-        self._mldsa_signer: MldsaSigner | None = None
-        self._clock: Callable[[], datetime] | None = None
         self._inbox = Inbox(path)
         # The last checkpoint whose signature was checked, so that a row of appends checks it once.
         self._last: tuple[bytes, Checkpoint] | None = None
@@ -64,12 +62,10 @@ class Ledger(LedgerReader):
     ) -> Self:
         """Open the ledger at path; make it first where there is none and it is to be written.
 
-        `mldsa_signer` is the log's second key, needed when a checkpoint leaves the ledger; a ledger
-        that is made without it does without it for ever. `clock` says when such a checkpoint is
-        signed, and when the ledger is made.
-
-        `namespace` counts only when the ledger is made. A reader may come without a signer, and
-        then has no way to notice that ledger and log key were replaced together.
+        `mldsa_signer` (the log's second key), `clock` and `namespace` count only when the ledger is
+        made; one that is made without a second key does without it for ever. A reader may come
+        without a signer, and then has no way to notice that ledger and log key were replaced
+        together.
 
         Raises:
             NotFoundError: read_only, and there is no ledger.
@@ -86,17 +82,13 @@ class Ledger(LedgerReader):
             with schema.storage_errors(path):
                 row = db.execute("SELECT charter FROM ledger WHERE id = 1").fetchone()
             charter = open_charter(require_blob(row[0] if row else None, what="the charter"))
-            _require_log_keys(charter, log_signer, mldsa_signer, path=path)
+            if log_signer is not None:
+                _require_key(log_signer.public_key, charter.log_key, what="log key", path=path)
         except BaseException:
             db.close()
             raise
         ledger = cls(path=path, db=db, charter=charter)
-        if not read_only:
-            ledger._log_signer, ledger._mldsa_signer, ledger._clock = (
-                log_signer,
-                mldsa_signer,
-                clock,
-            )
+        ledger._log_signer = None if read_only else log_signer
         return ledger
 
     def append(self, items: Sequence[Pending]) -> list[Position]:
@@ -130,33 +122,38 @@ class Ledger(LedgerReader):
             raise LedgerError(f"ledger {self.path} is open for reading; open it with its log key")
         return append_in_turn(self._inbox, batches, commit=self._commit, find=self._find_own)
 
-    def cosigned_checkpoint(self) -> bytes:
+    def cosigned_checkpoint(
+        self, *, mldsa_signer: MldsaSigner | None, clock: Callable[[], datetime]
+    ) -> bytes:
         """Return the latest checkpoint signed by all keys of the log, as it may leave the ledger.
 
-        It is kept, so that the next call gives the same bytes until something is appended.
+        It is kept, so that the next call gives the same bytes until something is appended. A ledger
+        whose charter names no ML-DSA-44 key needs no signer.
 
         Raises:
-            LedgerError: opened for reading and not cosigned yet, or the tree does not fit.
-            UsageError: opened without the ML-DSA-44 key.
-            UntrustedError: a signature of it does not verify.
+            LedgerError: it must be signed, and the ledger is open for reading; or the tree does not
+                fit.
+            UsageError: it must be signed, and no signer was given.
+            UntrustedError: a signature on it does not verify, or the signer is another log's.
             StorageError: it could not be kept.
         """
         note = self.checkpoint()
         if self._is_cosigned(note):
             return note
-        if self._log_signer is None or self._clock is None:
-            raise LedgerError(f"ledger {self.path} is open for reading; open it with its log keys")
-        if self._mldsa_signer is None:
+        if self._log_signer is None:
+            raise LedgerError(f"ledger {self.path} is open for reading; open it with its log key")
+        if mldsa_signer is None or self.charter.mldsa_key is None:
             raise UsageError(
-                f"ledger {self.path} needs its ML-DSA-44 log key to sign a checkpoint that leaves"
-                " it; open it with that key"
+                f"ledger {self.path} needs its ML-DSA-44 log key to sign a checkpoint that leaves it"
             )
+        found = mldsa_signer.public_key
+        _require_key(found, self.charter.mldsa_key, what="ML-DSA-44 log key", path=self.path)
+        cosigner = Cosigner(name=self.origin, signer=mldsa_signer, clock=clock)
         with self._transaction():
             checkpoint = self._last_checkpoint()
             self._frontier_of(checkpoint)
             note = self.checkpoint()
             if not self._is_cosigned(note):
-                cosigner = Cosigner(name=self.origin, signer=self._mldsa_signer, clock=self._clock)
                 note = sign_checkpoint(checkpoint, self._log_signer, cosigner)
                 # If the process dies before COMMIT, the checkpoint stays as it was, and the
                 # signature was seen by nobody.
@@ -179,7 +176,7 @@ class Ledger(LedgerReader):
         return outcomes
 
     def _commit_together(self, batches: Sequence[Sequence[Prepared]]) -> list[Outcome]:
-        assert self._log_signer is not None  # noqa: S101 - append_each has asked
+        assert self._log_signer is not None, "append_each has asked"
         outcomes: list[Outcome] = []
         with self._transaction():
             frontier = self._frontier_of(self._last_checkpoint())
@@ -313,22 +310,12 @@ class Ledger(LedgerReader):
         return positions
 
 
-def _require_log_keys(
-    charter: Charter,
-    log_signer: Signer | None,
-    mldsa_signer: MldsaSigner | None,
-    *,
-    path: Path,
-) -> None:
-    for name, signer, expected in (
-        ("log key", log_signer, charter.log_key),
-        ("ML-DSA-44 log key", mldsa_signer, charter.mldsa_key),
-    ):
-        if signer is not None and expected is not None and signer.public_key != expected:
-            raise UntrustedError(
-                f"ledger {path} was made with the {name} {expected[:32].hex()}, found the key"
-                f" {signer.public_key[:32].hex()}; put back the {name} that belongs to it"
-            )
+def _require_key(found: bytes, expected: bytes, *, what: str, path: Path) -> None:
+    if found != expected:
+        raise UntrustedError(
+            f"ledger {path} was made with the {what} {expected[:32].hex()}, found the key"
+            f" {found[:32].hex()}; put back the {what} that belongs to it"
+        )
 
 
 def _create(

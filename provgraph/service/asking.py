@@ -143,7 +143,8 @@ class Reader:
     def sparql(self, text: str) -> tuple[ForeignAnswer, int]:
         """Run a free query in a bounded process of its own; return answer and ledger size.
 
-        The union of all graphs is the default graph, unless the query names one with FROM.
+        The default graph holds each statement of all records once, unless the query names another
+        with FROM.
 
         Raises:
             QueryError: refused, malformed, or over a limit.
@@ -329,10 +330,11 @@ def bring_up_to_date(index: Index, ledger: Ledger, *, progress: Progress | None 
         if mark is not None and not _is_of(mark, ledger, size):
             logger.warning("index of another ledger, built anew folder=%s", index.folder)
             rebuild_index(index, ledger, progress=progress)
-        elif mark is None and size > REBUILD_ROWS:
+            return size
+        start = 0 if mark is None else mark.size
+        if size - start > max(REBUILD_ROWS, start // 2):
             rebuild_index(index, ledger, progress=progress)
         else:
-            start = 0 if mark is None else mark.size
             index.replay(
                 (record.graph_nq for record in ledger.records(start, size)),
                 start=start,

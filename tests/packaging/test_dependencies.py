@@ -1,6 +1,7 @@
 """The base install stays small, and nothing that it or the demonstration pulls in is under GPL."""
 
 import re
+import zipfile
 from email.message import Message
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -78,10 +79,15 @@ def forbidden(stated: str) -> str | None:
     return None if choices else f"is under {stated}"
 
 
-def test_base_install_is_small() -> None:
+def test_base_install_is_small(wheel: Path) -> None:
     parts = closure("provgraph")
     assert set(parts) == BASE
-    assert installed_bytes(parts) < MAX_BASE_BYTES
+    # Here provgraph itself is an editable install, whose files lie elsewhere: the wheel has them.
+    del parts["provgraph"]
+    with zipfile.ZipFile(wheel) as archive:
+        own_bytes = sum(item.file_size for item in archive.infolist())
+    assert own_bytes > 500_000
+    assert own_bytes + installed_bytes(parts) < MAX_BASE_BYTES
 
 
 def test_nothing_is_under_gpl() -> None:

@@ -75,9 +75,9 @@ func checkBundle(folder string) (map[string]int64, error) {
 // crypto/x509 would parse it, and takes half a minute to compile.
 var spkiEd25519 = []byte{0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}
 
-// logKey reads the log's public key, the only one under keys/log-*.pem.
+// logKey reads the log's Ed25519 key: the one under keys/ whose Multikey begins as those do.
 func logKey(folder string) (ed25519.PublicKey, error) {
-	paths, err := filepath.Glob(filepath.Join(folder, "keys", "log-*.pem"))
+	paths, err := filepath.Glob(filepath.Join(folder, "keys", "log-z6Mk*.pem"))
 	if err != nil || len(paths) != 1 {
 		return nil, fmt.Errorf("expected one log key, found %d", len(paths))
 	}

@@ -16,7 +16,7 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from pymerkle import InclusionProof, InmemoryTree, InvalidProof  # noqa: E402 - from that folder
+from pymerkle import InclusionProof, InmemoryTree, InvalidProof
 
 
 def main() -> None:
