@@ -13,6 +13,7 @@ refused, never converted.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,9 @@ _DIR_LANG: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#dirLangString"
 # The size limit of one graph. A record is small by design (facts.md: a leaf holds hashes); above
 # this a graph is a data dump, which belongs in an attachment.
 MAX_GRAPH_BYTES: Final = 16 * 1024 * 1024
+
+# Names come back from run to run: properties, roles, parameters, metrics.
+_KNOWN_NAMES: Final = 8192
 
 # RFC 3987 without the parts that parsers disagree on: ASCII only, no brackets outside a host, every
 # percent sign followed by two hex digits. `to_iri` turns any text into this.
@@ -85,6 +89,7 @@ _BOOLEAN: Final = f"^^<{XSD}boolean>"
 _DATETIME: Final = f"^^<{XSD}dateTime>"
 
 
+@functools.lru_cache(_KNOWN_NAMES)
 def iri(text: str) -> Term:
     """Return an absolute IRI as a term.
 
@@ -112,6 +117,7 @@ def to_iri(text: str) -> str:
     return encoded
 
 
+@functools.lru_cache(_KNOWN_NAMES)
 def segment(text: str) -> str:
     """Encode any text as one path segment of an IRI (`a b/ü` becomes `a%20b%2F%C3%BC`)."""
     return quote(clean(text), safe="")
@@ -167,9 +173,18 @@ def real(value: float) -> Term:
     they leave alone. Engines compute with decimals of up to 18 digits after the point, so numbers
     that need more, are too large, or are none (NaN, infinities) stay doubles.
     """
-    if not math.isfinite(value) or abs(value) >= _MAX_DECIMAL:
+    if not -_MAX_DECIMAL < value < _MAX_DECIMAL:  # NaN neither
         return double(value)
-    exact = Decimal(repr(float(value)))
+    text = repr(float(value))
+    if "e" not in text:
+        # Digits, a point, digits; trailing zeros only in `.0`.
+        whole, _, fraction = text.partition(".")
+        if fraction == "0":
+            return Term(f'"{whole if value else 0}"{_DECIMAL}')
+        if len(fraction) <= MAX_FRACTION_DIGITS:
+            return Term(f'"{text}"{_DECIMAL}')
+        return double(value)
+    exact = Decimal(text)
     exponent = exact.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -MAX_FRACTION_DIGITS:
         return double(value)
@@ -194,10 +209,8 @@ def format_time(value: datetime) -> str:
     """Write an aware time as `2026-01-02T03:04:05.5Z`."""
     if value.tzinfo is None:
         raise FormatError(f"expected a time with a zone, found {value.isoformat()}")
-    utc = value.astimezone(UTC)
-    text = utc.strftime("%Y-%m-%dT%H:%M:%S") if utc.year >= 1000 else utc.isoformat()[:19]
-    fraction = f".{utc.microsecond:06d}".rstrip("0") if utc.microsecond else ""
-    return f"{text}{fraction}Z"
+    text = value.astimezone(UTC).isoformat()[:-6]  # without +00:00
+    return f"{text.rstrip('0') if '.' in text else text}Z"
 
 
 def typed(lexical: str, datatype: str) -> Term:

@@ -39,7 +39,11 @@ _process: Final = _Process()
 
 def current_run() -> Run | None:
     """Return the innermost run that is open in this context, None outside of any."""
-    return current.get()
+    run = current.get()
+    # Runs may end in any order, and in another context than they began in (generators, tasks).
+    while run is not None and run.is_over:
+        run = run.around
+    return run
 
 
 def inherited_parent(environ: Mapping[str, str]) -> str | None:

@@ -7,7 +7,6 @@ waits for a lock of another process; sealing happens once, when the block ends.
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import inspect
 import os
@@ -22,7 +21,7 @@ from provgraph.capture import open_runs
 from provgraph.capture.facts import Fact
 from provgraph.capture.identifiers import new_id
 from provgraph.capture.open_runs import current_run
-from provgraph.capture.recorder import Recorder, logger
+from provgraph.capture.recorder import Recorder
 from provgraph.capture.scope import Scope, harmless
 from provgraph.capture.sinks import Receipt, Sink
 from provgraph.capture.state import JOURNAL_VERSION, Start
@@ -83,7 +82,9 @@ class Run(Scope):
             )
         self._sink = sink
         self._environ = environ
-        self._tokens: list[contextvars.Token[Run | None]] = []
+        self.is_over = False
+        self.around: Run | None = None
+        """The run that was open in the same context when this one was entered."""
         self._given: dict[str, Any] = {
             "name": name,
             "project": project,
@@ -99,8 +100,9 @@ class Run(Scope):
         self._unknown = unknown or {}
 
     def __enter__(self) -> Self:
+        self.around = current_run()
         self._start_run()
-        self._tokens.append(open_runs.current.set(self))
+        open_runs.current.set(self)
         return self
 
     def __exit__(
@@ -109,12 +111,10 @@ class Run(Scope):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._tokens:
-            try:
-                open_runs.current.reset(self._tokens.pop())
-            except ValueError:  # left in another context (a generator, another task)
-                logger.debug("run left in another context run=%s", self.id)
-        self._end_run(error)
+        if self._recorder is None or self._recorder.is_owner:
+            self.is_over = True
+            open_runs.current.set(current_run())
+            self._end_run(error)
 
     @harmless(lambda: None)
     def log_tags(self, tags: Mapping[str, Any] | None = None, /, **more: Any) -> None:
@@ -237,9 +237,8 @@ class Run(Scope):
 
     @harmless(lambda: None)
     def _end_run(self, error: BaseException | None) -> None:
-        if self._told.is_owner:
-            open_runs.withdraw(self)
-            self.receipt = self._told.end(error)
+        open_runs.withdraw(self)
+        self.receipt = self._told.end(error)
 
     def _parent_id(self) -> str | None:
         parent = self._given["parent"]
@@ -247,8 +246,9 @@ class Run(Scope):
             return parent.id
         if parent is not None:
             return plain_text(parent).rsplit("/", 1)[-1]
-        around = current_run()
-        return open_runs.inherited_parent(self._environ) if around is None else around.id
+        if self.around is not None:
+            return self.around.id
+        return open_runs.inherited_parent(self._environ)
 
     def _resumed_id(self, resume: Any) -> str | None:
         if resume is True and self._sink is not None:

@@ -35,6 +35,7 @@ COMMANDS: Final = (
     Command(name="query", module="query", help="ask one of the written-down questions"),
     Command(name="sparql", module="query", help="ask in SPARQL"),
     Command(name="export", module="export", help="hand lineage over, as RDF or verifiable bundle"),
+    Command(name="publish", module="publish", help="write the ledger as tiles for a web server"),
     Command(name="verify", module="verify", help="check a bundle offline"),
     Command(name="fsck", module="keep", help="check the whole ledger of this home"),
     Command(name="status", module="keep", help="ledger size, keys, runs that are going"),

@@ -45,7 +45,7 @@ class Subject:
 
 
 def make_bundle(
-    ledger: Ledger, *, subject: Subject, records: Sequence[str], log_signer: Signer
+    ledger: Ledger, *, subject: Subject, records: Sequence[str], note: bytes, log_signer: Signer
 ) -> dict[str, bytes]:
     """Return the members of a bundle.
 
@@ -53,6 +53,7 @@ def make_bundle(
         ledger: where the records are.
         subject: the thing that the bundle explains.
         records: IRIs of the records to pack.
+        note: the checkpoint to prove them against, signed by all log keys.
         log_signer: the ledger's log key, which signs the list of members.
 
     Raises:
@@ -60,8 +61,7 @@ def make_bundle(
         UntrustedError: the ledger's bytes do not match their own hashes.
     """
     stored = sorted((_read(ledger, iri) for iri in records), key=lambda record: record.index)
-    note = ledger.checkpoint()
-    checkpoint = open_checkpoint(note, ledger.charter.note_key)
+    checkpoint = open_checkpoint(note, *ledger.charter.log_keys)
     members: dict[str, bytes] = {
         "charter": ledger.charter.note,
         "checkpoint": note,

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -24,13 +25,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from provgraph.errors import FormatError, StorageError, UntrustedError, UsageError
 from provgraph.ledger.reading import LedgerReader
 from provgraph.seal.merkle import EMPTY_ROOT, Frontier, leaf_hash, tree_root
-from provgraph.seal.note import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
-from provgraph.seal.tiles import TILE_WIDTH, Tile, encode_bundle, new_tiles, tile_of
+from provgraph.seal.note import Checkpoint, open_checkpoint
+from provgraph.seal.tiles import Tile, edge_tiles, encode_bundle, new_tiles, tile_of
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT: Final = "checkpoint"
 CHARTER: Final = "charter"
@@ -87,35 +90,36 @@ def publish(ledger: LedgerReader, folder: Path, *, note: bytes) -> Publication:
         )
     with _storage_errors(folder):
         # 2.
-        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        _make_folder(folder)
         with _alone(folder), _Workshop(folder) as workshop:
             # 3.
             old = _published(ledger, folder)
             _require_prefix(ledger, folder, old, checkpoint)
             workshop.place(CHARTER, ledger.charter.note)
-            # 4.
+            # 4. From the root down: a tile is written when the hash above it has been checked.
             tiles = list(new_tiles(old.size, checkpoint.size))
-            edge: dict[Tile, list[bytes]] = {}
-            for tile in tiles:
-                hashes = _hashes(ledger, tile, checkpoint.size)
-                if tile.level is None:
+            edge = _edge(ledger, checkpoint)
+            for tile in reversed(tiles):
+                if tile.level == 0:
                     entries = list(ledger.entries(tile.start, tile.start + tile.width))
-                    _require_hashes(ledger, tile, entries, hashes)
-                    workshop.place(tile.path, encode_bundle(entries))
+                    hashes = [leaf_hash(entry) for entry in entries]
+                    _require_hashes(ledger, tile, hashes, edge)
+                    workshop.place(tile.bundle_path, encode_bundle(entries))
                 else:
-                    workshop.place(tile.path, b"".join(hashes))
-                    if tile.width < TILE_WIDTH:
-                        edge[tile] = hashes
-            _require_root(ledger, checkpoint, edge, old)
+                    hashes = edge[tile] if tile in edge else _stored(ledger, tile)
+                    _require_hashes(ledger, tile, hashes, edge)
+                workshop.place(tile.path, b"".join(hashes))
             # 5. Until here a reader sees the old checkpoint, and more tiles than it needs.
             workshop.sync_folders()
             # If the process dies before the rename, the folder says what it said before; after it,
             # the whole of the new.
-            workshop.replace(CHECKPOINT, note)
+            if _content(folder / CHECKPOINT) != note:
+                workshop.replace(CHECKPOINT, note)
             # 6. Whoever still reads under an older checkpoint finds the full tile.
-            for tile in tiles:
-                if tile.width == TILE_WIDTH:
-                    shutil.rmtree(folder / f"{tile.path}.p", ignore_errors=True)
+            for tile in filter(lambda each: each.is_full, tiles):
+                shutil.rmtree(folder / f"{tile.path}.p", ignore_errors=True)
+                if tile.level == 0:
+                    shutil.rmtree(folder / f"{tile.bundle_path}.p", ignore_errors=True)
     return Publication(
         folder=folder,
         checkpoint=checkpoint,
@@ -127,7 +131,7 @@ def publish(ledger: LedgerReader, folder: Path, *, note: bytes) -> Publication:
 def _published(ledger: LedgerReader, folder: Path) -> Checkpoint:
     """Return what the folder says already: the empty tree where it says nothing yet."""
     names = set(os.listdir(folder)) - {_WORKSHOP}
-    if CHARTER in names and (folder / CHARTER).read_bytes() != ledger.charter.note:
+    if _content(folder / CHARTER) not in {None, ledger.charter.note}:
         raise UntrustedError(
             f"{folder} is the publication of another ledger than {ledger.origin};"
             " publish into a folder of its own"
@@ -139,17 +143,13 @@ def _published(ledger: LedgerReader, folder: Path) -> Checkpoint:
                 " publish into a new or empty folder"
             )
         return Checkpoint(origin=ledger.origin, size=0, root=EMPTY_ROOT)
-    with (folder / CHECKPOINT).open("rb") as file:
-        data = file.read(MAX_NOTE_BYTES + 1)
     try:
-        return open_checkpoint(data, *ledger.charter.log_keys)
+        return open_checkpoint(_content(folder / CHECKPOINT) or b"", *ledger.charter.log_keys)
     except FormatError as error:
         raise UntrustedError(f"{folder / CHECKPOINT}: {error}") from None
 
 
-def _require_prefix(
-    ledger: LedgerReader, folder: Path, old: Checkpoint, new: Checkpoint
-) -> None:
+def _require_prefix(ledger: LedgerReader, folder: Path, old: Checkpoint, new: Checkpoint) -> None:
     if old.size > new.size:
         raise UntrustedError(
             f"{folder} has {old.size} entries of {old.origin}, the ledger {ledger.path} only"
@@ -165,43 +165,41 @@ def _require_prefix(
         )
 
 
-def _hashes(ledger: LedgerReader, tile: Tile, size: int) -> list[bytes]:
-    """Return the hashes of a tile (of level 0, for a bundle) as the ledger has stored them."""
-    level = 8 * (tile.level or 0)
-    hashes = [ledger.node_at(level, tile.start + place) for place in range(tile.width)]
-    # A full tile's root is a stored hash too, and so on up to the hashes at the right edge.
-    if tile.width == TILE_WIDTH and tree_root(hashes) != ledger.node_at(level + 8, tile.index):
-        raise UntrustedError(
-            f"ledger {ledger.path}: its stored hashes do not make the tree of {size}: {tile.path}"
-        )
-    return hashes
+def _stored(ledger: LedgerReader, tile: Tile) -> list[bytes]:
+    level = 8 * tile.level
+    return [ledger.node_at(level, tile.start + place) for place in range(tile.width)]
 
 
-def _require_hashes(
-    ledger: LedgerReader, tile: Tile, entries: list[bytes], hashes: list[bytes]
-) -> None:
-    if [leaf_hash(entry) for entry in entries] != hashes:
-        raise UntrustedError(
-            f"ledger {ledger.path}: entries from {tile.start} on are not those that were signed"
-        )
-
-
-def _require_root(
-    ledger: LedgerReader, checkpoint: Checkpoint, edge: dict[Tile, list[bytes]], old: Checkpoint
-) -> None:
-    """Check that the partial tiles, which hold the tree's right edge, make the signed root."""
+def _edge(ledger: LedgerReader, checkpoint: Checkpoint) -> dict[Tile, list[bytes]]:
+    """Return the partial tiles at the right edge, after checking that they make the signed root."""
+    edge = {tile: _stored(ledger, tile) for tile in edge_tiles(checkpoint.size)}
 
     def node_at(level: int, index: int) -> bytes:
         tile, start, stop = tile_of(level, index, checkpoint.size)
         return tree_root(edge[tile][start:stop])
 
-    if checkpoint.size > old.size:
-        frontier = Frontier(size=checkpoint.size, node_at=node_at)
-        if frontier.root() != checkpoint.root:
-            raise UntrustedError(
-                f"ledger {ledger.path}: its tiles do not make the root of the checkpoint over"
-                f" {checkpoint.size} entries"
-            )
+    if Frontier(size=checkpoint.size, node_at=node_at).root() != checkpoint.root:
+        raise UntrustedError(
+            f"ledger {ledger.path}: its stored hashes do not make the root of the checkpoint over"
+            f" {checkpoint.size} entries; nothing was published. Restore a backup"
+        )
+    return edge
+
+
+def _require_hashes(
+    ledger: LedgerReader, tile: Tile, hashes: list[bytes], edge: dict[Tile, list[bytes]]
+) -> None:
+    """Check a tile's hashes against the hash above it, or as a part of the right edge."""
+    if tile.is_full:
+        is_right = tree_root(hashes) == ledger.node_at(8 * (tile.level + 1), tile.index)
+    else:
+        is_right = hashes == edge[tile]
+    if not is_right:
+        what = "entries" if tile.level == 0 else "stored hashes"
+        raise UntrustedError(
+            f"ledger {ledger.path}: the {what} of {tile.path} are not those that were signed;"
+            " nothing was published. Run `provgraph fsck`, and restore a backup"
+        )
 
 
 class _Workshop:
@@ -213,7 +211,7 @@ class _Workshop:
         self._place = folder / _WORKSHOP
         self._touched: set[Path] = set()
 
-    def __enter__(self) -> _Workshop:
+    def __enter__(self) -> Self:
         # What a publisher that died has left is of no use.
         shutil.rmtree(self._place, ignore_errors=True)
         self._place.mkdir(mode=0o700)
@@ -225,32 +223,34 @@ class _Workshop:
     def place(self, name: str, data: bytes) -> None:
         """Put a file that never changes; one that is there already must be the same."""
         path = self._folder / name
-        with contextlib.suppress(FileNotFoundError):
-            if path.read_bytes() == data:
-                # Its publisher may have died before it was durable.
-                self._touch(path)
-                return
+        self._touch(path)
+        known = _content(path)
+        if known == data:
+            # Renamed into place only after it was synced; its folder's entry is synced again.
+            return
+        if known is not None:
             raise UntrustedError(
                 f"{path} holds other bytes than the ledger: it was changed, or written from another"
                 " history of this ledger. Nothing was published. Publish into a new folder, and"
                 " compare the two"
             )
         path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        self.replace(name, data, is_last=False)
-        self._touch(path)
+        self._rename(data, path)
         self.placed += 1
 
-    def replace(self, name: str, data: bytes, *, is_last: bool = True) -> None:
-        """Put a file in the place of another, at once; durable on return if it is the last."""
+    def replace(self, name: str, data: bytes) -> None:
+        """Put a file in the place of another, at once; it is durable on return."""
+        self._rename(data, self._folder / name)
+        _sync(self._folder)
+
+    def _rename(self, data: bytes, path: Path) -> None:
         temporary = self._place / secrets.token_hex(8)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.rename(temporary, self._folder / name)
-        if is_last:
-            _sync(self._folder)
+        os.rename(temporary, path)
 
     def sync_folders(self) -> None:
         """Make the names of all files that were put durable."""
@@ -279,9 +279,27 @@ def _alone(folder: Path) -> Iterator[None]:
                         f" {BUSY_TIMEOUT_S:.0f} s; find out which (`fuser`), and repeat"
                     ) from None
                 time.sleep(0.05)
+            except OSError as error:
+                logger.warning("published without a lock folder=%s error=%s", folder, error)
+                break
         yield
     finally:
         os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    for path in missing:
+        _sync(path.parent)
+
+
+def _content(path: Path) -> bytes | None:
+    """Return a file's bytes, None where there is no file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _sync(path: Path) -> None:

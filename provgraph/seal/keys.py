@@ -1,9 +1,8 @@
-"""Ed25519 and P-256 keys: made once, kept as PKCS#8 files, used to sign and to verify.
+"""Ed25519 and P-256 keys: made once, kept in files, used to sign and to verify.
 
 Specifications: RFC 8032 (Ed25519); FIPS 186-5 section 6 and RFC 6979 (ECDSA over P-256, SHA-256,
-the nonce derived from key and message); RFC 5958 (PKCS#8), RFC 7468 (PEM). Signatures are 64 bytes:
-Ed25519's, or r || s. This is the only module that loads `cryptography`, and it does so when a key
-is first used (about 24 ms).
+the nonce derived from key and message). Signatures are 64 bytes: Ed25519's, or r || s. Files are
+those of `provgraph.seal.keyfile`. `cryptography` is loaded when a key is first used (about 24 ms).
 
 Ed25519 is the default; P-256 is there for hardware that knows nothing else. An ECDSA signature
 (r, s) has a twin (r, n - s) that verifies as well; W3C's own test vectors hold both kinds, so both
@@ -15,13 +14,12 @@ key signed, not that the key is anybody's.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provgraph.errors import FormatError, StorageError, UntrustedError
+from provgraph.errors import FormatError, UntrustedError
+from provgraph.seal.keyfile import make_private_key, read_private_key
 from provgraph.seal.multikey import (
     ED25519,
     P256,
@@ -29,7 +27,6 @@ from provgraph.seal.multikey import (
     require_strong_ed25519,
     verification_method,
 )
-from provgraph.seal.publish import publish_once
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
@@ -41,9 +38,6 @@ SIGNATURE_BYTES: Final = 64
 
 _P256_POINT_BYTES: Final = 33
 _P256_SCALAR_BYTES: Final = 32
-
-# A PKCS#8 key is at most 241 bytes of PEM (P-256), encrypted about 400.
-_MAX_KEY_FILE_BYTES: Final = 4096
 
 
 class Signer:
@@ -112,8 +106,7 @@ def load_or_create_signer(
         UntrustedError: others may read the file, it holds no Ed25519 or P-256 key, or the
             passphrase is wrong, missing, or given for a key that is not encrypted.
     """
-    if not path.exists():
-        publish_once(path, lambda temporary: _write_new_key(temporary, passphrase, algorithm))
+    make_private_key(path, lambda: _generate(algorithm), passphrase=passphrase)
     return load_signer(path, passphrase=passphrase)
 
 
@@ -124,39 +117,10 @@ def load_signer(path: Path, *, passphrase: bytes | None = None) -> Signer:
         StorageError: the file cannot be read.
         UntrustedError: as for `load_or_create_signer`.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            data = file.read(_MAX_KEY_FILE_BYTES + 1)
-    except OSError as error:
-        raise StorageError(
-            f"cannot read the key {path}: {error.strerror or error}; mend its permissions"
-        ) from error
-    if mode & 0o077:
-        raise UntrustedError(
-            f"the key {path} has mode {mode:04o}, so others on this machine may have read it;"
-            f" run `chmod 600 {path}`, and make a new key if somebody could have"
-        )
-    if len(data) > _MAX_KEY_FILE_BYTES:
-        raise UntrustedError(f"expected a PKCS#8 key in {path}, found a file that is far too long")
-    try:
-        key = load_pem_private_key(data, password=passphrase)
-    except TypeError:
-        raise UntrustedError(
-            f"the key {path} is encrypted; set PROVGRAPH_KEY_PASSPHRASE"
-            if passphrase is None
-            else f"the key {path} is not encrypted, but PROVGRAPH_KEY_PASSPHRASE is set;"
-            " unset it, or encrypt the key with `openssl pkcs8 -topk8`"
-        ) from None
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise UntrustedError(
-            f"the key {path} cannot be opened: wrong passphrase, or no PKCS#8 key in it"
-        ) from error
+    key = read_private_key(path, passphrase=passphrase)
     if isinstance(key, Ed25519PrivateKey) or (
         isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
     ):
@@ -290,19 +254,3 @@ def _refusal(public_key: bytes, what: str) -> str:
         f"{what}: the signature does not verify under the key {public_key.hex()};"
         " the content was changed after signing, or another key signed it"
     )
-
-
-def _write_new_key(temporary: Path, passphrase: bytes | None, algorithm: str) -> None:
-    from cryptography.hazmat.primitives.serialization import (
-        BestAvailableEncryption,
-        Encoding,
-        KeySerializationEncryption,
-        NoEncryption,
-        PrivateFormat,
-    )
-
-    encryption: KeySerializationEncryption = NoEncryption()
-    if passphrase is not None:
-        encryption = BestAvailableEncryption(passphrase)
-    key = _generate(algorithm)
-    temporary.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))

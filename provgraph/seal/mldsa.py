@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provgraph.errors import FormatError, UntrustedError
+from provgraph.errors import FormatError, UntrustedError, UsageError
 from provgraph.seal.keyfile import make_private_key, read_private_key
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ class MldsaSigner:
 
 
 def generate_mldsa_signer() -> MldsaSigner:
-    """Make a new key that lives in memory only."""
-    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+    """Make a new key that lives in memory only.
 
-    return MldsaSigner(MLDSA44PrivateKey.generate())
+    Raises:
+        UsageError: this machine's library knows no ML-DSA.
+    """
+    return MldsaSigner(_generate())
 
 
 def mldsa_signer_from_seed(seed: bytes) -> MldsaSigner:
@@ -62,13 +64,24 @@ def load_or_create_mldsa_signer(path: Path, *, passphrase: bytes | None = None) 
     """Read the key at path, or make it there, as `keys.load_or_create_signer` does.
 
     Raises:
+        UsageError: this machine's library knows no ML-DSA.
         StorageError: the key cannot be written or read.
         UntrustedError: others may read the file, it holds no ML-DSA-44 key, or the passphrase is
             wrong, missing, or given for a key that is not encrypted.
     """
+    make_private_key(path, _generate, passphrase=passphrase)
+    return load_mldsa_signer(path, passphrase=passphrase)
+
+
+def load_mldsa_signer(path: Path, *, passphrase: bytes | None = None) -> MldsaSigner:
+    """Read the key at path.
+
+    Raises:
+        StorageError: the file cannot be read.
+        UntrustedError: as for `load_or_create_mldsa_signer`.
+    """
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-    make_private_key(path, MLDSA44PrivateKey.generate, passphrase=passphrase)
     key = read_private_key(path, passphrase=passphrase)
     if not isinstance(key, MLDSA44PrivateKey):
         raise UntrustedError(f"expected an ML-DSA-44 key in {path}, found {type(key).__name__}")
@@ -81,8 +94,9 @@ def verify_mldsa44(public_key: bytes, signature: bytes, data: bytes, *, what: st
     Raises:
         FormatError: the key has not 1,312 bytes.
         UntrustedError: a wrong length, or the signature is not by this key over data.
+        UsageError: this machine's library knows no ML-DSA.
     """
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
     # Every string of that length is a public key (FIPS 204, algorithm 23): none is weak by form.
@@ -102,3 +116,21 @@ def verify_mldsa44(public_key: bytes, signature: bytes, data: bytes, *, what: st
             f" {public_key[:8].hex()}…; the content was changed after signing, or another key"
             " signed it"
         ) from None
+    except UnsupportedAlgorithm:
+        raise UsageError(_UNSUPPORTED) from None
+
+
+_UNSUPPORTED: Final = (
+    "this machine's cryptography library knows no ML-DSA-44, which the second signature of a"
+    " checkpoint needs; install the wheels of cryptography 48 or later"
+)
+
+
+def _generate() -> MLDSA44PrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+
+    try:
+        return MLDSA44PrivateKey.generate()
+    except UnsupportedAlgorithm:
+        raise UsageError(_UNSUPPORTED) from None

@@ -5,7 +5,7 @@ each hash at level L + 1 is the root over a full tile of level L. An entry bundl
 under a tile of level 0, each after its length as big-endian uint16. A partial tile at the right edge
 carries its width in its name. Tiles of a width never change.
 
-Here are names and contents, checked, without I/O: `ledger.tiles` writes them, `seal.published` reads.
+Here are names and contents, without I/O: `ledger.tiles` writes them, `ledger.published` reads them.
 """
 
 from __future__ import annotations
@@ -19,64 +19,63 @@ from provgraph.seal.entry import MAX_ENTRY_BYTES
 from provgraph.seal.merkle import HASH_BYTES
 
 TILE_WIDTH: Final = 256
-_TILE_LEVELS: Final = 8  # levels of the binary tree in one tile
+_LEVELS: Final = 8  # of tiles, for sizes below 2^64; each spans 8 levels of the binary tree
 MAX_BUNDLE_BYTES: Final = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
 MAX_TILE_BYTES: Final = TILE_WIDTH * HASH_BYTES
-
-ENTRIES: Final = "entries"
-"""Stands for the level in the name of an entry bundle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A tile of hashes, or the bundle of entries below a tile of level 0 (`level` is None)."""
+    """The name of a tile of hashes; below level 0 lies the bundle of its entries."""
 
-    level: int | None
+    level: int
     index: int
     width: int
 
     def __post_init__(self) -> None:
-        if not 0 < self.width <= TILE_WIDTH or self.index < 0 or not 0 <= (self.level or 0) <= 63:
+        if not 0 < self.width <= TILE_WIDTH or self.index < 0 or not 0 <= self.level <= 63:
             raise FormatError(f"expected a tile of level 0 to 63 and width 1 to 256, found {self}")
-
-    @property
-    def path(self) -> str:
-        """The tile's path below the log's prefix: `tile/<L>/<N>[.p/<W>]`."""
-        level = ENTRIES if self.level is None else str(self.level)
-        suffix = "" if self.width == TILE_WIDTH else f".p/{self.width}"
-        return f"tile/{level}/{_index_path(self.index)}{suffix}"
-
-    @property
-    def full(self) -> Tile:
-        """The full tile at the same place, which makes partial ones superfluous."""
-        return Tile(level=self.level, index=self.index, width=TILE_WIDTH)
 
     @property
     def start(self) -> int:
         """The index of its first hash within its level."""
         return self.index * TILE_WIDTH
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it holds 256 hashes, and so has a hash at the level above."""
+        return self.width == TILE_WIDTH
 
-def tiles_of(size: int) -> Iterator[Tile]:
-    """Yield all tiles and bundles of a tree, as `new_tiles(0, size)`."""
-    return new_tiles(0, size)
+    @property
+    def path(self) -> str:
+        """The tile's path below the log's prefix: `tile/<L>/<N>[.p/<W>]`."""
+        return self._path(str(self.level))
+
+    @property
+    def bundle_path(self) -> str:
+        """The path of the entries below a tile of level 0: `tile/entries/<N>[.p/<W>]`."""
+        return self._path("entries")
+
+    def _path(self, level: str) -> str:
+        suffix = "" if self.is_full else f".p/{self.width}"
+        return f"tile/{level}/{_index_path(self.index)}{suffix}"
 
 
 def new_tiles(old_size: int, size: int) -> Iterator[Tile]:
-    """Yield the tiles that a tree of `size` needs and one of `old_size` did not have.
-
-    Level 0 comes first, each tile after the bundle of its entries.
-    """
-    for level in range(8):
+    """Yield the tiles that a tree of `size` needs and one of `old_size` did not have, level 0 first."""
+    for level in range(_LEVELS):
         old_hashes, hashes = old_size >> (8 * level), size >> (8 * level)
-        if hashes == 0:
-            return
-        if hashes == old_hashes:
-            continue
-        for index in range(old_hashes // TILE_WIDTH, -(-hashes // TILE_WIDTH)):
-            width = min(TILE_WIDTH, hashes - index * TILE_WIDTH)
-            if level == 0:
-                yield Tile(level=None, index=index, width=width)
+        if hashes > old_hashes:
+            for index in range(old_hashes // TILE_WIDTH, -(-hashes // TILE_WIDTH)):
+                width = min(TILE_WIDTH, hashes - index * TILE_WIDTH)
+                yield Tile(level=level, index=index, width=width)
+
+
+def edge_tiles(size: int) -> Iterator[Tile]:
+    """Yield the partial tiles at the right edge of a tree; their hashes make its root."""
+    for level in range(_LEVELS):
+        index, width = divmod(size >> (8 * level), TILE_WIDTH)
+        if width:
             yield Tile(level=level, index=index, width=width)
 
 
@@ -85,7 +84,7 @@ def tile_of(level: int, index: int, size: int) -> tuple[Tile, int, int]:
 
     Returns the tile in a tree of that size, and which of its hashes [start, stop) lie below.
     """
-    tile_level, within = divmod(level, _TILE_LEVELS)
+    tile_level, within = divmod(level, 8)
     start = index << within
     number = start // TILE_WIDTH
     width = min(TILE_WIDTH, (size >> (8 * tile_level)) - number * TILE_WIDTH)

@@ -165,12 +165,12 @@ def _record(
     """Record what the command did."""
     for seen in result.files_read:
         entity = _entity(seen, default="dataset" if seen.is_declared else "file")
-        recorder.record("use", Usage(entity=entity, role=inputs.get(seen.path)))
+        recorder.record("use", Usage(entity=entity, role=_role(inputs, seen)))
     for seen in result.code_read:
         entity = replace(_entity(seen, default="file"), kind="file")
         recorder.record("use", Usage(entity=entity, role="code"))
     for seen in result.files_written:
-        role = outputs.get(seen.path)
+        role = _role(outputs, seen)
         entity = _entity(seen, default="model" if role == "model" else "file")
         recorder.record("generate", Generation(entity=entity, role=role))
     for unknown in result.missing:
@@ -181,6 +181,12 @@ def _record(
     tail = (result.stderr_tail or "").strip()
     if result.exit_code != 0 and tail:
         recorder.record("note", Note(text=f"end of stderr:\n{tail}", at=result.ended_at))
+
+
+def _role(declared: Mapping[Path, str | None], seen: FileSeen) -> str | None:
+    """Return the role that the user gave a file, however its path was written."""
+    path = os.path.abspath(seen.path)
+    return next((role for each, role in declared.items() if os.path.abspath(each) == path), None)
 
 
 def _ending(result: CommandResult) -> Ending:

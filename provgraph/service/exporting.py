@@ -16,7 +16,7 @@ from provgraph.query.closure import Closure, closure
 from provgraph.query.lineage import describe
 from provgraph.seal.members import write_folder, write_zip
 from provgraph.service.asking import Reader
-from provgraph.service.home import log_signer
+from provgraph.service.home import cosigned_checkpoint, log_signer
 
 RDF_FORMATS: Final = ("jsonld", "turtle", "trig", "nquads")
 
@@ -56,6 +56,7 @@ def export_bundle(reader: Reader, thing: str) -> dict[str, bytes]:
         reader.ledger,
         subject=bundle.Subject(root=root, title=title or thing),
         records=found.records,
+        note=cosigned_checkpoint(reader.settings),
         log_signer=log_signer(reader.settings),
     )
 

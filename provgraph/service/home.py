@@ -1,7 +1,8 @@
 """One home folder: its keys and its ledger, opened once per process.
 
 <home>/ledger.db        the truth
-<home>/keys/            producer.pem seals records, log.pem signs checkpoints
+<home>/keys/            producer.pem seals records, log.pem signs checkpoints, and log-mldsa.pem
+                        those that leave the ledger
 <home>/journal/         runs that are going
 <home>/index/           disposable
 
@@ -14,6 +15,7 @@ child that used or closed its parent's connection could damage the file
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -21,10 +23,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from provgraph.errors import StorageError
+from provgraph.errors import StorageError, UsageError
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.keys import Signer, load_or_create_signer
+from provgraph.seal.mldsa import load_mldsa_signer, load_or_create_mldsa_signer
 from provgraph.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 PASSPHRASE_VARIABLE = "PROVGRAPH_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not a secret
 
@@ -62,6 +67,21 @@ def producer_signer(settings: Settings) -> Signer:
 def log_signer(settings: Settings) -> Signer:
     """Return the key that signs checkpoints, made on first use."""
     return _signer(settings.keys_folder / "log.pem")
+
+
+def cosigned_checkpoint(settings: Settings) -> bytes:
+    """Return the ledger's latest checkpoint as it may leave this home: signed by all its log keys.
+
+    Raises:
+        StorageError: the ledger or a key cannot be read or written.
+        LedgerError: the ledger is damaged.
+        UntrustedError: a key is not the one that the ledger was made with.
+    """
+    with writable_ledger(settings) as ledger:
+        signer = None
+        if ledger.charter.mldsa_key is not None:
+            signer = load_mldsa_signer(_mldsa_path(settings), passphrase=_passphrase())
+        return ledger.cosigned_checkpoint(mldsa_signer=signer, clock=utc_now)
 
 
 @contextlib.contextmanager
@@ -113,9 +133,19 @@ def _opened(settings: Settings) -> Ledger:
             f"cannot make the folder {settings.home}: {error.strerror or error};"
             " make it writable, or set PROVGRAPH_HOME"
         ) from error
+    mldsa_signer = None
+    if not settings.ledger_path.exists():
+        # The charter of a new ledger names it; recording needs it never again.
+        try:
+            mldsa_signer = load_or_create_mldsa_signer(
+                _mldsa_path(settings), passphrase=_passphrase()
+            )
+        except UsageError as error:
+            logger.warning("ledger made without an ML-DSA-44 key: %s", error)
     return Ledger.open(
         settings.ledger_path,
         log_signer=log_signer(settings),
+        mldsa_signer=mldsa_signer,
         clock=utc_now,
         namespace=settings.namespace or None,
     )
@@ -133,11 +163,17 @@ def _identity(path: Path) -> tuple[Path, int, int] | None:
 def _signer(path: Path) -> Signer:
     with _open.lock:
         if path not in _open.signers or not path.exists():
-            passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-            _open.signers[path] = load_or_create_signer(
-                path, passphrase=passphrase.encode() if passphrase else None
-            )
+            _open.signers[path] = load_or_create_signer(path, passphrase=_passphrase())
         return _open.signers[path]
+
+
+def _mldsa_path(settings: Settings) -> Path:
+    return settings.keys_folder / "log-mldsa.pem"
+
+
+def _passphrase() -> bytes | None:
+    text = os.environ.get(PASSPHRASE_VARIABLE)
+    return text.encode() if text else None
 
 
 def _before_fork() -> None:

@@ -265,14 +265,16 @@ def test_the_variable_for_child_processes_is_set_and_restored(before, monkeypatc
 
 
 @pytest.mark.usefixtures("home")
-def test_runs_that_end_in_another_order_leave_no_variable_behind():
+def test_runs_that_end_in_another_order_leave_nothing_behind():
     first, second = provgraph.run("a", owner="ada"), provgraph.run("b", owner="ada")
     first.__enter__()
     run = second.__enter__()
     first.__exit__(None, None, None)
     assert os.environ["PROVGRAPH_PARENT_RUN"] == run.id
+    assert provgraph.current_run() is run
     second.__exit__(None, None, None)
     assert "PROVGRAPH_PARENT_RUN" not in os.environ
+    assert provgraph.current_run() is None
 
 
 class StubbornError(Exception):

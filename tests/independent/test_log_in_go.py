@@ -1,7 +1,7 @@
 """The packages of Go's checksum database (x/mod, sumdb/note and sumdb/tlog) read our log.
 
 They open checkpoints as signed notes, check inclusion proofs, check consistency proofs, and build
-the same tree from the entries. Only the first line of a checkpoint is ours: tlog.ParseTree knows no
+the same tree from the entries and from published tiles. Only the first line of a checkpoint is ours: tlog.ParseTree knows no
 origin but its own, so go/main.go puts that in its place after the signature is checked.
 """
 
@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 from foreign_programs import run_go
-from whole_log import SIZE, WholeLog
+from whole_log import PUBLISHED_SIZE, SIZE, WholeLog, publish_tiles
 
 from provgraph.seal.keys import signer_from_seed
 from provgraph.seal.multikey import ED25519, PublicKey, public_pem
+from provgraph.seal.note import NoteKey
 
 PAIRS = SIZE * (SIZE + 1) // 2
 
@@ -107,6 +108,64 @@ def test_a_log_that_was_tampered_with_is_refused(
     assert (status, found.startswith(said), found) == (1, True, found)
 
 
+# ---- tiles ---------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder of tiles, and the verifier key of its log. Read only."""
+    folder = tmp_path_factory.mktemp("published") / "log"
+    return folder, publish_tiles(folder)
+
+
+def test_published_tiles(tlogcheck: Path, published: tuple[Path, str]) -> None:
+    folder, key = published
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*/*")) == [
+        *("tile/0", "tile/0/000", "tile/0/001", "tile/0/002.p", "tile/0/002.p/188"),
+        *("tile/1", "tile/1/000.p", "tile/1/000.p/1", "tile/1/000.p/2"),
+        *("tile/entries", "tile/entries/000", "tile/entries/001"),
+        *("tile/entries/002.p", "tile/entries/002.p/188"),
+    ]
+    status, said = run_go(tlogcheck, "tiles", str(folder), key)
+    assert (status, json.loads(said)) == (0, {"size": PUBLISHED_SIZE})
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "said"),
+    [
+        ("tile/0/000", 31, "downloaded inconsistent tile"),
+        ("tile/0/002.p/188", -1, "downloaded inconsistent tile"),
+        ("tile/1/000.p/2", 0, "downloaded inconsistent tile"),
+        ("tile/entries/001", 2, "tile/entries/001: entry 256 is not the one in the tree"),
+        ("tile/entries/002.p/188", -1, "tile/entries/002.p/188: entry 699 is not the one in the"),
+        ("checkpoint", 20, "invalid signature for key provgraph.local/"),
+    ],
+)
+def test_tiles_that_were_tampered_with_are_refused(
+    tlogcheck: Path,
+    tmp_path: Path,
+    published: tuple[Path, str],
+    name: str,
+    place: int,
+    said: str,
+) -> None:
+    folder, key = published
+    copied = Path(shutil.copytree(folder, tmp_path / "log"))
+    data = bytearray((copied / name).read_bytes())
+    data[place] ^= 1
+    (copied / name).write_bytes(data)
+    status, found = run_go(tlogcheck, "tiles", str(copied), key)
+    assert (status, said in found, found) == (1, True, found)
+
+
+def test_tiles_under_another_key_are_refused(tlogcheck: Path, published: tuple[Path, str]) -> None:
+    folder, key = published
+    name = key.partition("+")[0]
+    other = NoteKey(name=name, public_key=signer_from_seed(b"\x09" * 32).public_key).vkey
+    assert run_go(tlogcheck, "tiles", str(folder), other) == (
+        1,
+        "note has no verifiable signatures\n",
+    )
+
+
 # ---- bundles -------------------------------------------------------------------------------------
 def test_a_bundle(tlogcheck: Path, bundle: Path) -> None:
     size = int((bundle / "checkpoint").read_text("utf-8").split("\n")[1])
@@ -153,10 +212,7 @@ def test_a_bundle_under_another_key_is_refused(tlogcheck: Path, copied: Path) ->
     assert run_go(tlogcheck, "bundle", str(copied)) == (1, "note has no verifiable signatures\n")
 
 
-def test_a_proof_from_another_bundle_is_refused(
-    tlogcheck: Path, copied: Path, bundle_with_double: Path
-) -> None:
-    """Its own checkpoint may be honest; the bundle's is another one."""
+def test_a_proof_that_ends_in_another_checkpoint_is_refused(tlogcheck: Path, copied: Path) -> None:
     path = copied / "records" / "000001" / "record.tlog-proof"
     head, _, note = path.read_bytes().partition(b"\n\n")
     lines = note.split(b"\n")

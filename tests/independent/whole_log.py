@@ -1,4 +1,6 @@
-"""A whole ledger of a hundred entries, with the checkpoint of every size and every proof there is."""
+"""Whole ledgers: one of a hundred entries with the checkpoint of every size and every proof there is,
+and a larger one, published as tiles.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,14 @@ from typing import Any
 from provgraph import terms, vocab
 from provgraph.ledger.rows import Pending
 from provgraph.ledger.sqlite import Ledger
-from provgraph.seal.keys import signer_from_seed
+from provgraph.ledger.tiles import publish
+from provgraph.seal.keys import Signer, signer_from_seed
+from provgraph.seal.mldsa import mldsa_signer_from_seed
 from provgraph.seal.proof import seal
 from provgraph.terms import Graph
 
 SIZE = 100
+PUBLISHED_SIZE = 700
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -72,11 +77,7 @@ def make(folder: Path) -> WholeLog:
     checkpoints = []
     with Ledger.open(folder / "ledger.db", log_signer=log_signer, clock=lambda: NOW) as ledger:
         for number in range(SIZE):
-            graph = Graph(f"{vocab.ID}record/{number}")
-            graph.add(terms.iri(graph.name), vocab.LABEL, terms.string(f"record {number} 😀"))
-            graph_nq = graph.canonical()
-            sealed = seal(graph_nq, signer=producer, created=NOW)
-            ledger.append([Pending(iri=graph.name, graph_nq=graph_nq, seal=sealed)])
+            ledger.append([record(number, producer)])
             checkpoints.append(ledger.checkpoint())
         return WholeLog(
             key=log_signer.public_key,
@@ -93,6 +94,32 @@ def make(folder: Path) -> WholeLog:
                 for old in range(1, new + 1)
             ],
         )
+
+
+def publish_tiles(folder: Path) -> str:
+    """Publish a ledger of 700 entries, two full tiles and a part, into a folder; return its key.
+
+    The checkpoint carries a second signature, by ML-DSA-44, that Go does not know.
+    """
+    log_signer, producer = signer_from_seed(b"\x01" * 32), signer_from_seed(b"\x02" * 32)
+    second = mldsa_signer_from_seed(b"\x03" * 32)
+    path = folder.with_name("ledger.db")
+    with Ledger.open(path, log_signer=log_signer, mldsa_signer=second, clock=lambda: NOW) as ledger:
+        # The folder is brought up to date three times, as it grows.
+        for start, stop in ((0, 100), (100, 300), (300, PUBLISHED_SIZE)):
+            ledger.append([record(number, producer) for number in range(start, stop)])
+            note = ledger.cosigned_checkpoint(mldsa_signer=second, clock=lambda: NOW)
+            publish(ledger, folder, note=note)
+        return ledger.charter.note_key.vkey
+
+
+def record(number: int, producer: Signer) -> Pending:
+    """Return a small sealed record."""
+    graph = Graph(f"{vocab.ID}record/{number}")
+    graph.add(terms.iri(graph.name), vocab.LABEL, terms.string(f"record {number} 😀"))
+    graph_nq = graph.canonical()
+    sealed = seal(graph_nq, signer=producer, created=NOW)
+    return Pending(iri=graph.name, graph_nq=graph_nq, seal=sealed)
 
 
 def text(data: bytes) -> str:

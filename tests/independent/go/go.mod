@@ -1,6 +1,6 @@
 module provgraph.invalid/tlogcheck
 
-go 1.18
+go 1.25.0
 
-// The newest that Go 1.19 builds, which is what Debian 12 ships.
-require golang.org/x/mod v0.20.0
+// 0.40.0 is the first that authenticates every tile (CVE-2026-56865); later ones ask for newer Go.
+require golang.org/x/mod v0.40.0

@@ -3,6 +3,7 @@
 //
 //	tlogcheck bundle <folder>    an unpacked export bundle: checkpoint, records/*/entry.json, proofs
 //	tlogcheck log <file.json>    a whole log: its entries, checkpoints and proofs at every size
+//	tlogcheck tiles <folder> <verifier key>    a published log: checkpoint, tiles and entries
 //
 // It prints what it checked as one line of JSON, or the first fault, and then exits with status 1.
 package main
@@ -10,6 +11,7 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -42,7 +44,10 @@ func run(arguments []string) (map[string]int64, error) {
 	if len(arguments) == 2 && arguments[0] == "log" {
 		return checkLog(arguments[1])
 	}
-	return nil, errors.New("usage: tlogcheck bundle <folder> | tlogcheck log <file.json>")
+	if len(arguments) == 3 && arguments[0] == "tiles" {
+		return checkTiles(arguments[1], arguments[2])
+	}
+	return nil, errors.New("usage: tlogcheck bundle|log|tiles <path> [verifier key]")
 }
 
 // checkBundle checks that every entry of a bundle stands in the tree of its signed checkpoint.
@@ -106,7 +111,12 @@ func openCheckpoint(message []byte, key ed25519.PublicKey) (tlog.Tree, error) {
 	if err != nil {
 		return tlog.Tree{}, err
 	}
-	verifier, err := note.NewVerifier(encoded)
+	return openNote(message, encoded)
+}
+
+// openNote opens a checkpoint under a verifier key, whose name must be its origin.
+func openNote(message []byte, key string) (tlog.Tree, error) {
+	verifier, err := note.NewVerifier(key)
 	if err != nil {
 		return tlog.Tree{}, err
 	}
@@ -114,6 +124,7 @@ func openCheckpoint(message []byte, key ed25519.PublicKey) (tlog.Tree, error) {
 	if err != nil {
 		return tlog.Tree{}, err
 	}
+	origin := verifier.Name()
 	// ParseTree wants the checksum database's own first line; the rest of the format is shared.
 	body := strings.Replace(opened.Text, origin+"\n", "go.sum database tree\n", 1)
 	return tlog.ParseTree([]byte(body))
@@ -241,4 +252,95 @@ func checkLog(path string) (map[string]int64, error) {
 		"inclusion":   int64(len(log.Inclusion)),
 		"consistency": int64(len(log.Consistency)),
 	}, nil
+}
+
+// tileFolder reads tiles of height 8 as C2SP tlog-tiles lays them out. The checksum database's own
+// paths hold the height as well, and "data" for what is "entries" here.
+type tileFolder string
+
+func (folder tileFolder) path(tile tlog.Tile) string {
+	path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
+	return filepath.Join(string(folder), strings.Replace(path, "tile/data/", "tile/entries/", 1))
+}
+
+func (folder tileFolder) Height() int { return 8 }
+
+func (folder tileFolder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	found := make([][]byte, len(tiles))
+	for i, tile := range tiles {
+		data, err := os.ReadFile(folder.path(tile))
+		if err != nil {
+			return nil, err
+		}
+		found[i] = data
+	}
+	return found, nil
+}
+
+func (folder tileFolder) SaveTiles([]tlog.Tile, [][]byte) {}
+
+// checkTiles checks every tile against the signed root, every entry against its tile, and that
+// proofs can be made from the tiles alone.
+func checkTiles(path, key string) (map[string]int64, error) {
+	message, err := os.ReadFile(filepath.Join(path, "checkpoint"))
+	if err != nil {
+		return nil, err
+	}
+	tree, err := openNote(message, key)
+	if err != nil {
+		return nil, err
+	}
+	folder := tileFolder(path)
+	// Tiles that this reader hands out are authenticated against the tree.
+	reader := tlog.TileHashReader(tree, folder)
+	for start := int64(0); start < tree.N; start += 256 {
+		width := tree.N - start
+		if width > 256 {
+			width = 256
+		}
+		bundle := tlog.Tile{H: 8, L: -1, N: start / 256, W: int(width)}
+		data, err := os.ReadFile(folder.path(bundle))
+		if err != nil {
+			return nil, err
+		}
+		if err := checkEntries(data, start, width, reader); err != nil {
+			return nil, fmt.Errorf("%s: %w", folder.path(bundle)[len(path)+1:], err)
+		}
+	}
+	for n := int64(0); n < tree.N; n++ {
+		leaf, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, n)})
+		if err != nil {
+			return nil, err
+		}
+		proof, err := tlog.ProveRecord(tree.N, n, reader)
+		if err != nil {
+			return nil, err
+		}
+		if err := tlog.CheckRecord(proof, tree.N, tree.Hash, n, leaf[0]); err != nil {
+			return nil, err
+		}
+	}
+	return map[string]int64{"size": tree.N}, nil
+}
+
+// checkEntries reads a bundle, each entry after its length as big-endian uint16.
+func checkEntries(data []byte, start, count int64, reader tlog.HashReader) error {
+	for n := start; n < start+count; n++ {
+		if len(data) < 2 || len(data) < 2+int(binary.BigEndian.Uint16(data)) {
+			return fmt.Errorf("ends before entry %d", n)
+		}
+		end := 2 + int(binary.BigEndian.Uint16(data))
+		leaf, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, n)})
+		if err != nil {
+			return err
+		}
+		if tlog.RecordHash(data[2:end]) != leaf[0] {
+			return fmt.Errorf("entry %d is not the one in the tree", n)
+		}
+		data = data[end:]
+	}
+	if len(data) != 0 {
+		return fmt.Errorf("%d bytes left over", len(data))
+	}
+	return nil
 }
