@@ -172,7 +172,7 @@ def _number(row: Setting, text: str) -> float:
 def _read_config(path: Path) -> Mapping[str, object]:
     try:
         text = path.read_text("utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; mend its permissions") from error

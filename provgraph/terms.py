@@ -43,6 +43,7 @@ _KNOWN_NAMES: Final = 8192
 # percent sign followed by two hex digits. `to_iri` turns any text into this.
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?:[A-Za-z0-9\-._~:/?#@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 _IRI_SAFE: Final = "-._~:/?#@!$&'()*+,;=%"
+_AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)([^/?#]*)")
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 # Canonical escapes: ECHAR for these seven, UCHAR for the other control characters.
@@ -112,6 +113,10 @@ def to_iri(text: str) -> str:
         FormatError: no scheme, hence not absolute.
     """
     encoded = quote(clean(_BARE_PERCENT.sub("%25", text)), safe=_IRI_SAFE)
+    head, hash_sign, fragment = encoded.partition("#")
+    encoded = head + hash_sign + fragment.replace("#", "%23")
+    if (match := _AUTHORITY.match(encoded)) is not None:
+        encoded = match[1] + _authority(match[2]) + encoded[match.end() :]
     if not _IRI.fullmatch(encoded):
         raise FormatError(f"expected an absolute IRI with a scheme, found {text[:200]!r}")
     return encoded
@@ -355,6 +360,15 @@ def require_one_order(lines: Iterable[str]) -> None:
                 " Rewrite the character between U+E000 and U+FFFF"
             )
         previous, previous_key = line, key
+
+
+def _authority(text: str) -> str:
+    """Encode what `userinfo@host:port` may not hold (RFC 3986 section 3.2), as RDF parsers ask."""
+    userinfo, at, place = text.rpartition("@")
+    host, colon, port = place.rpartition(":")
+    if not colon or not (port.isdigit() or not port):
+        host, colon, port = place, "", ""
+    return userinfo.replace("@", "%40") + at + host.replace(":", "%3A") + colon + port
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -64,6 +64,12 @@ class Facts:
         assert len(found) == len(listed), listed
         return found
 
+    def missing_reason(self, field: str) -> str:
+        """Why a field of the run is missing; other fields may be missing more than once."""
+        listed = self.parts(self.run, "missing", "field", "reason")
+        (reason,) = [reason for each, reason in listed if each == field]
+        return str(reason)
+
     def values(self, node_of: str, base: str, subject: str | None = None) -> dict[str, str]:
         """Parameters or metrics of a run by name: `values("parameters", vocab.PARAM)`."""
         found: dict[str, str] = {}

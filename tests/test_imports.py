@@ -92,4 +92,4 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     import provgraph
 
     with pytest.raises(AttributeError, match=r"module 'provgraph' has no attribute 'log_model'"):
-        provgraph.log_model  # noqa: B018
+        provgraph.log_model

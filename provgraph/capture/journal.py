@@ -93,9 +93,9 @@ class Journal:
 
     def has_foreign_lines(self) -> bool:
         """Whether a forked child wrote facts that this process has not seen."""
-        for path in self._places:
+        for path, own_bytes in self._own_bytes.items():
             try:
-                if path.stat().st_size != self._own_bytes.get(path, 0):
+                if path.stat().st_size != own_bytes:
                     return True
             except OSError:
                 continue
@@ -103,15 +103,14 @@ class Journal:
 
     def read(self) -> Iterator[Fact]:
         """Read all that was written, by forked children too, and then what no disk took."""
-        for path in self._places:
-            with contextlib.suppress(FileNotFoundError):
-                yield from read(path)
+        for path in self._own_bytes:
+            yield from read(path)
         yield from map(json.loads, self.unwritten)
 
     def close(self, *, remove: bool) -> None:
         """Give the journal up; remove it only when the ledger holds what it said."""
         if remove:
-            for path in self._places:
+            for path in self._own_bytes:
                 with contextlib.suppress(OSError):
                     path.unlink()
         for descriptor in self._descriptors.values():

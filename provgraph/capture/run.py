@@ -217,7 +217,7 @@ class Run(Scope):
                 experiment=read("experiment", plain_text, given["experiment"]),
                 owner=None if owner is None else Agent(name=owner),
                 plan=read("plan", plain_text, given["plan"]),
-                parent=self._parent_id(),
+                parent=read("parent", self._parent_id, given["parent"]) or self._parent_around(),
                 resumes=read("resumes", self._resumed_id, given["resume"]),
                 rank=read("rank", _count, given["rank"]),
                 world_size=read("world_size", _count, given["world_size"]),
@@ -240,12 +240,10 @@ class Run(Scope):
         open_runs.withdraw(self)
         self.receipt = self._told.end(error)
 
-    def _parent_id(self) -> str | None:
-        parent = self._given["parent"]
-        if isinstance(parent, Run):
-            return parent.id
-        if parent is not None:
-            return plain_text(parent).rsplit("/", 1)[-1]
+    def _parent_id(self, parent: Any) -> str:
+        return parent.id if isinstance(parent, Run) else plain_text(parent).rsplit("/", 1)[-1]
+
+    def _parent_around(self) -> str | None:
         if self.around is not None:
             return self.around.id
         return open_runs.inherited_parent(self._environ)

@@ -287,8 +287,12 @@ class Scope:
         for name, value in unknown.items():
             if self._told.is_strict:
                 raise CaptureError(f"{method}: unknown argument {name!r}; see help(run.{method})")
+            try:
+                text = f"{method} {name}={plain_parameter(name, value)}"
+            except CaptureError as error:
+                self._lost(f"{method} {name}", error)
+                continue
             self._told.say(f"{method}: unknown argument {name!r} was kept as a note")
-            text = f"{method} {name}={plain_parameter(name, value)}"
             self._record("note", Note(text=text, at=self._told.now()))
 
 
@@ -347,10 +351,15 @@ class StepScope(Scope):
     def _start_step(self) -> None:
         key = self._told.next_step()
         self._started_at, self._started_s = self._told.now(), self._told.monotonic()
+        name = "step"
+        try:
+            name = name if self._name is None else plain_text(self._name)
+        except CaptureError as error:
+            self._lost("name of a step", error)
         fact: Fact = {
             "f": "step",
             "n": key,
-            "name": "step" if self._name is None else plain_text(self._name),
+            "name": name,
             "parameters": self._parameters(self._parameters_given),
             "at": format_time(self._started_at),
         }

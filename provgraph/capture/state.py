@@ -126,7 +126,9 @@ class RunState:
         if apply is None:
             raise FormatError(f"unknown kind of fact {kind!r}: the journal is from a later version")
         try:
+            at_ms = int(parse_time(fact["at"]).timestamp() * 1000) if "at" in fact else 0
             apply(self, fact)
+            self._last_ms = max(self._last_ms, at_ms)
         except FormatError:
             raise
         except Exception as error:
@@ -203,12 +205,7 @@ class RunState:
         return self._start
 
     def _scope(self, fact: Fact) -> _Scope:
-        if "at" in fact:
-            self._see(int(parse_time(fact["at"]).timestamp() * 1000))
         return self._scopes[fact.get("s", 0)]
-
-    def _see(self, at_ms: int) -> None:
-        self._last_ms = max(self._last_ms, at_ms)
 
     def _on_start(self, fact: Fact) -> None:
         if fact["version"] > JOURNAL_VERSION:
@@ -237,13 +234,14 @@ class RunState:
         self._scope(fact).ending = decode(Ending, _without_kind(fact))
 
     def _on_metrics(self, fact: Fact) -> None:
-        points = self._scopes[fact.get("s", 0)].points
+        points = self._scope(fact).points
         step, at_ms = fact.get("n"), fact["t"]
-        self._see(at_ms)
         for name, value in fact["v"].items():
             if (known := points.get(name)) is None:
-                known = points[name] = Points()
+                known = Points()
             known.append(step=step, at_ms=at_ms, value=value)
+            points[name] = known
+        self._last_ms = max(self._last_ms, at_ms)
 
     def _on_rows(self, fact: Fact) -> None:
         scope = self._scope(fact)

@@ -150,6 +150,9 @@ def _by_uri(text: str, kind: str, facts: dict[str, Any]) -> Entity:
 def _by_path(text: str, kind: str, facts: dict[str, Any]) -> Entity:
     from provgraph.capture.files import digest_with_progress
 
+    if not text:  # pathlib takes it for the working folder, which nobody means
+        reason = "expected a path, found an empty text"
+        return Entity(kind=kind, missing=(Missing(field="digest", reason=reason),), **facts)
     path = Path(text)
     try:
         location = os.path.abspath(text)

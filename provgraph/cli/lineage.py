@@ -135,11 +135,11 @@ def _line(node: Node, *, role: str | None = None, again: bool = False) -> str:
         parts.append(f"[dim]{digest[:19]}…[/dim]")
     elif node.kind in {"Dataset", "Model", "File", "FeatureSet"}:
         parts.append("[yellow]no digest[/yellow]")
-    for fact in ("licence", "source"):
-        if (value := node.fact(fact)) is not None:
-            parts.append(
-                f"[green]{escape(value.removeprefix('https://spdx.org/licenses/'))}[/green]"
-            )
+    parts.extend(
+        f"[green]{escape(value.removeprefix('https://spdx.org/licenses/'))}[/green]"
+        for fact in ("licence", "source")
+        if (value := node.fact(fact)) is not None
+    )
     if node.fact("invalidated") is not None:
         parts.append("[red]retracted[/red]")
     if again:

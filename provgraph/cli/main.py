@@ -7,6 +7,7 @@ read); 2 the command was not asked right; 130 interrupted. `exec` gives the comm
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -48,6 +49,10 @@ COMMANDS: Final = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or pipe that cannot show a character gets its escape, never an error.
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser(arguments)
     try:
         parsed = parser.parse_args(arguments)

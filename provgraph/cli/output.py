@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -29,11 +30,17 @@ _NUMBERS: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave a reader that went away (`| head`) to `main`: rich would exit with 1."""
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console that cuts nothing when its output goes into a file or pipe."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 250
-    return Console(
+    return _Console(
         file=stream, width=width, highlight=False, emoji=False, soft_wrap=not stream.isatty()
     )
 
@@ -77,10 +84,7 @@ def native(term: Term | None) -> Any:
     convert = _NUMBERS.get(datatype)
     value = text if convert is None else convert(text)
     # JSON has no NaN; the text says what it was.
-    return text if (isinstance(value, float) and value != value) or value in _INFINITE else value
-
-
-_INFINITE: Final = (float("inf"), float("-inf"))
+    return text if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(

@@ -7,6 +7,7 @@ prov:specializationOf, and one version follows another through prov:wasRevisionO
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -203,25 +204,28 @@ class Sheet:
         """Write parameters as one set named by its content: equal sets of two runs meet."""
         if not parameters:
             return
-        statements = sorted(
-            (terms.iri(vocab.PARAM + terms.segment(name)), name, terms.scalar(value))
+        statements = [
+            (_property(vocab.PARAM, name)[0], terms.scalar(value))
             for name, value in parameters.items()
-        )
+        ]
         from provgraph.digests import sha256_bytes
 
-        digest = sha256_bytes("".join(f"{p} {v}\n" for p, _, v in statements).encode())
+        text = "".join([f"{predicate} {value}\n" for predicate, value in sorted(statements)])
+        digest = sha256_bytes(text.encode())
         node = terms.iri(f"{vocab.ID}parameters/{digest.value}")
         self.add(activity, P["parameters"], node)
         self.add(activity, PROV_T["used"], node)
         self.add(node, A, C["ParameterSet"])
-        self.named_values(node, statements)
+        self.named_values(node, vocab.PARAM, parameters)
 
-    def named_values(self, node: Term, statements: Iterable[tuple[Term, str, Term]]) -> None:
-        """Write (property, name, value); a property whose IRI hides its name gets a label."""
-        for predicate, name, value in statements:
-            self.add(node, predicate, value)
-            if not predicate.endswith(f"/{name}>"):
-                self.text(predicate, LABEL, name)
+    def named_values(self, node: Term, prefix: str, values: Mapping[str, Scalar]) -> None:
+        """Write values under properties named by the user, such as `…/metric/roc_auc`."""
+        add = self.graph.add
+        for name, value in values.items():
+            predicate, label = _property(prefix, name)
+            add(node, predicate, terms.scalar(value))
+            if label is not None:
+                add(predicate, LABEL, label)
 
     def _licence(self, iri: Term, licence: str) -> None:
         if _SPDX_ID.fullmatch(licence):
@@ -269,6 +273,14 @@ class Sheet:
         previous = self.context.previous.get((entity.kind, entity.name, entity.version or ""))
         if previous is not None:
             self.add(version, PROV_T["wasRevisionOf"], terms.iri(previous))
+
+
+@functools.lru_cache(4096)
+def _property(prefix: str, name: str) -> tuple[Term, Term | None]:
+    """Return the property for a user's name, and its label where the IRI does not show the name."""
+    encoded = terms.segment(name)
+    label = None if encoded == name else terms.string(name)
+    return terms.iri(prefix + encoded), label
 
 
 def is_web_address(text: str) -> bool:

@@ -16,8 +16,8 @@ its own, named by its content, without any time in it: stored once, referred to 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -134,9 +134,7 @@ def _run(run: Run, record_iri: str, context: Context) -> Sheet:
         _use_content(sheet, subject, P["sourceCode"], source_code_iri(run.source_code))
     elif run.source_code is not None:
         sheet.missing(subject, run.source_code.missing)
-    for name, tag in run.tags.items():
-        predicate = terms.iri(vocab.TAG + terms.segment(name))
-        sheet.named_values(subject, [(predicate, name, terms.string(tag))])
+    sheet.named_values(subject, vocab.TAG, run.tags)
     sheet.parameters(subject, run.parameters)
     _metrics(sheet, subject, run.metrics)
     _series(sheet, subject, run)
@@ -208,13 +206,7 @@ def _metrics(sheet: Sheet, subject: Term, metrics: dict[str, float]) -> None:
     sheet.add(subject, P["metrics"], node)
     sheet.add(node, A, C["MetricSet"])
     sheet.add(node, PROV_T["wasGeneratedBy"], subject)
-    sheet.named_values(
-        node,
-        (
-            (terms.iri(vocab.METRIC + terms.segment(name)), name, terms.real(value))
-            for name, value in metrics.items()
-        ),
-    )
+    sheet.named_values(node, vocab.METRIC, metrics)
 
 
 def _series(sheet: Sheet, subject: Term, run: Run) -> None:
@@ -423,8 +415,21 @@ def _observation(record: Observation, record_iri: str, context: Context) -> Shee
 
 
 # ---- content that repeats --------------------------------------------------------------------------
-@functools.lru_cache(maxsize=64)
+# The contents seen last, each with its name. Looked up by identity: hashing hundreds of packages
+# takes as long as writing them, and capture hands over the same object for run after run.
+_named: deque[tuple[Environment | SourceCode, str]] = deque(maxlen=16)
+
+
 def _content_hex(content: Environment | SourceCode) -> str:
+    for known, value in tuple(_named):
+        if known is content:
+            return value
+    value = _digest_hex(content)
+    _named.append((content, value))
+    return value
+
+
+def _digest_hex(content: Environment | SourceCode) -> str:
     """SHA-256 over the facts as sorted JSON, with the record version they are written under."""
     plain = dataclasses.asdict(content)
     text = json.dumps([RECORD_VERSION, plain], sort_keys=True, default=_plain, ensure_ascii=False)

@@ -7,11 +7,13 @@ each check shows, and what none can show, stands beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import parse_entry
 from provgraph.seal.multikey import ED25519, PublicKey, did_key, encode_multikey
+from provgraph.seal.proof import EDDSA_RDFC_2022, parse_proof_config
 
 _TEXT = """\
 HOW TO VERIFY THIS BUNDLE WITHOUT PROVGRAPH
@@ -44,13 +46,12 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
 
 3. EVERY RECORD WAS SEALED BY ITS PRODUCER
    The signature is over SHA-256(proof.nq) followed by SHA-256(graph.nq), as
-   W3C Data Integrity (eddsa-rdfc-2022) says.
+   W3C Data Integrity ({suites}) says.
 
      for r in records/*; do
        key=$(sed -n 's/.*#\\(z[^"]*\\)".*/\\1/p' $r/entry.json)
        sha256sum $r/proof.nq $r/graph.nq | cut -c1-64 | tr -d '\\n' | xxd -r -p > /tmp/hashes
-       openssl pkeyutl -verify -pubin -inkey keys/producer-$key.pem -rawin \\
-         -in /tmp/hashes -sigfile $r/signature.bin | sed "s|^|$r |"
+{check}
      done
 
 4. EVERY RECORD STANDS IN THE LEDGER
@@ -86,16 +87,37 @@ With provgraph installed, `provgraph verify <this bundle>` does all of this, and
 the readable views (lineage.jsonld, lineage.trig, record.jsonld, record.ttl) say what was signed.
 """
 
+_ED25519_CHECK: Final = """\
+       openssl pkeyutl -verify -pubin -inkey keys/producer-$key.pem -rawin \\
+         -in /tmp/hashes -sigfile $r/signature.bin | sed "s|^|$r |"\
+"""
+
+# Keys of P-256 begin with zDn; openssl takes their signatures as DER only.
+_BOTH_CHECK: Final = """\
+       case $key in
+         zDn*) s=$(xxd -p -c 64 $r/signature.bin)
+           printf 'asn1=SEQUENCE:s\\n[s]\\nr=INTEGER:0x%s\\ns=INTEGER:0x%s\\n' ${s:0:64} ${s:64} \\
+             | openssl asn1parse -genconf /dev/stdin -noout -out /tmp/signature
+           digest="-digest sha256";;
+         *) cp $r/signature.bin /tmp/signature; digest="";;
+       esac
+       openssl pkeyutl -verify -pubin -inkey keys/producer-$key.pem -rawin $digest \\
+         -in /tmp/hashes -sigfile /tmp/signature | sed "s|^|$r |"\
+"""
+
 
 def howto_verify(stored: Sequence[StoredRecord], ledger: Ledger, title: str) -> str:
     """Write the instructions for one bundle."""
     log = PublicKey(algorithm=ED25519, raw=ledger.log_key)
     methods = sorted({parse_entry(record.entry).verification_method for record in stored})
     producers = "".join(f"     producer  {method.partition('#')[0]}\n" for method in methods)
+    suites = sorted({parse_proof_config(record.proof_nq).cryptosuite for record in stored})
     return _TEXT.format(
         title=" ".join(title.split()),
         origin=ledger.origin,
         log=did_key(log),
         log_multikey=encode_multikey(log),
         producers=producers,
+        suites=", ".join(suites),
+        check=_ED25519_CHECK if suites == [EDDSA_RDFC_2022] else _BOTH_CHECK,
     )

@@ -48,8 +48,23 @@ class Committer:
     a forked child.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        max_group_appends: int = MAX_GROUP_APPENDS,
+        max_queued_bytes: int = MAX_QUEUED_BYTES,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            ledger: open for writing.
+            max_group_appends: appends in one transaction.
+            max_queued_bytes: from so much on, `submit` waits.
+        """
         self._ledger = ledger
+        self._max_group_appends = max_group_appends
+        self._max_queued_bytes = max_queued_bytes
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
         self._is_closed = False
@@ -87,7 +102,9 @@ class Committer:
         records = [prepare(item) for item in items]
         queued = _Queued(records=records, size_bytes=sum(each.size_bytes for each in records))
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or self._queued_bytes < MAX_QUEUED_BYTES)
+            self._changed.wait_for(
+                lambda: self._is_closed or self._queued_bytes < self._max_queued_bytes
+            )
             if self._is_closed:
                 raise LedgerError("this committer is closed; nothing was appended")
             self._queue.append(queued)
@@ -125,7 +142,9 @@ class Committer:
             while not group and (self._queue or not self._is_closed):
                 self._changed.wait_for(lambda: self._queue or self._is_closed)
                 while (
-                    self._queue and len(group) < MAX_GROUP_APPENDS and size_bytes < MAX_GROUP_BYTES
+                    self._queue
+                    and len(group) < self._max_group_appends
+                    and size_bytes < MAX_GROUP_BYTES
                 ):
                     queued = self._queue.popleft()
                     self._queued_bytes -= queued.size_bytes

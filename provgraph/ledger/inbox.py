@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 MAX_FILE_BYTES: Final = 1024 * 1024
 # What one transaction takes from others, so that whoever has the turn gets its answer soon.
 MAX_TAKEN_FILES: Final = 128
+MAX_TAKEN_BYTES: Final = 16 * 1024 * 1024
 
 # After so long somebody who has the turn is taken to be asleep, and SQLite's lock is asked for.
 PATIENCE_S: Final = 5.0
@@ -64,7 +65,8 @@ class Waiting:
 class Inbox:
     """The folder of one ledger. It belongs to the process that made it."""
 
-    def __init__(self, ledger_path: Path) -> None:
+    def __init__(self, ledger_path: Path, *, patience_s: float = PATIENCE_S) -> None:
+        self.patience_s = patience_s
         self.folder = ledger_path.with_name(ledger_path.name + "-inbox")
         self._turn: int | None = None
 
@@ -118,7 +120,7 @@ class Inbox:
             return None
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE)
-            with open(descriptor, "wb", buffering=0) as file:
+            with open(descriptor, "wb") as file:
                 file.write(data)
             # No fsync: nothing rests on this file.
             os.rename(temporary, path)
@@ -131,26 +133,31 @@ class Inbox:
         return ticket
 
     def waiting(self) -> list[Waiting]:
-        """Return what others wait for, the longest waiting first; throw away what is damaged."""
-        try:
-            names = sorted(os.listdir(self.folder))
-        except OSError:
+        """Return what others wait for, the longest waiting first; throw away what is damaged.
+
+        Without the turn there is nothing to take.
+        """
+        if self._turn is None:
             return []
+        names = sorted(os.listdir(self._turn))
         found: list[Waiting] = []
+        size_bytes = 0
         for name in names:
             path = self.folder / name
             if name.startswith("."):
                 _remove_if_old(path)
                 continue
             try:
-                found.append(Waiting(path=path, records=_decode(_read(path))))
+                data = _read(path)
+                found.append(Waiting(path=path, records=_decode(data)))
+                size_bytes += len(data)
             except FileNotFoundError:
                 continue  # its owner gave up waiting
             except (OSError, FormatError) as error:
                 logger.warning("inbox file thrown away path=%s error=%s", path, error)
                 with contextlib.suppress(OSError):
                     path.unlink()
-            if len(found) == MAX_TAKEN_FILES:
+            if len(found) >= MAX_TAKEN_FILES or size_bytes >= MAX_TAKEN_BYTES:
                 break
         return found
 
@@ -213,7 +220,7 @@ def append_in_turn(
     ticket: Ticket | None = None
     # A batch that goes with others, or was tried by another process and refused, is not left there.
     may_leave = len(batches) == 1
-    impatient_at = time.monotonic() + PATIENCE_S
+    impatient_at = time.monotonic() + inbox.patience_s
     try:
         while True:
             has_turn = inbox.take_turn()
@@ -225,7 +232,7 @@ def append_in_turn(
                 ticket = None
             if has_turn or time.monotonic() > impatient_at:
                 mine = None if ticket is None else ticket.path
-                others = [each for each in inbox.waiting() if has_turn and each.path != mine]
+                others = [each for each in inbox.waiting() if each.path != mine]
                 outcomes = commit([*batches, *(each.records for each in others)])
                 # If the process dies here, the next one finds these records in the ledger and
                 # takes their files away.

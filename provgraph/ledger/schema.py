@@ -108,17 +108,23 @@ def create(path: Path, *, charter: bytes, checkpoint: bytes) -> None:
     """
 
     def fill(temporary: Path) -> None:
-        with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
-            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("BEGIN")
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            for statement in TABLES.values():
-                db.execute(statement)
-            db.execute("INSERT INTO ledger VALUES (1, ?, ?)", (charter, checkpoint))
-            db.execute("COMMIT")
-            # Closing the only connection folds the write-ahead log into the file and removes it.
+        try:
+            with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+                db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("BEGIN")
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                for statement in TABLES.values():
+                    db.execute(statement)
+                db.execute("INSERT INTO ledger VALUES (1, ?, ?)", (charter, checkpoint))
+                db.execute("COMMIT")
+                # Closing would fold the write-ahead log into the file as well, and say nothing
+                # where that fails; the file would then get its name without its content.
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            for suffix in ("-wal", "-shm"):
+                temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
 
     with storage_errors(path):
         publish_once(path, fill)

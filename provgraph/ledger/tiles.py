@@ -59,7 +59,9 @@ class Publication:
     new_files: int
 
 
-def publish(ledger: LedgerReader, folder: Path, *, note: bytes) -> Publication:
+def publish(
+    ledger: LedgerReader, folder: Path, *, note: bytes, wait_s: float = BUSY_TIMEOUT_S
+) -> Publication:
     """Bring a folder up to a signed checkpoint of the ledger.
 
     1. The checkpoint carries all signatures of the log, and is over a tree that this ledger has.
@@ -74,6 +76,7 @@ def publish(ledger: LedgerReader, folder: Path, *, note: bytes) -> Publication:
         ledger: where the entries are.
         folder: made if it does not exist.
         note: the signed checkpoint, of `Ledger.cosigned_checkpoint`.
+        wait_s: how long to wait for another publisher of the folder.
 
     Raises:
         UsageError: the folder holds other things.
@@ -91,10 +94,13 @@ def publish(ledger: LedgerReader, folder: Path, *, note: bytes) -> Publication:
     with _storage_errors(folder):
         # 2.
         _make_folder(folder)
-        with _alone(folder), _Workshop(folder) as workshop:
+        with _alone(folder, wait_s=wait_s), _Workshop(folder) as workshop:
             # 3.
             old = _published(ledger, folder)
-            _require_prefix(ledger, folder, old, checkpoint)
+            _require_prefix(ledger, folder, old)
+            if old.size > checkpoint.size:
+                # Another publisher came first, with a later checkpoint.
+                return Publication(folder=folder, checkpoint=old, new_entries=0, new_files=0)
             workshop.place(CHARTER, ledger.charter.note)
             # 4. From the root down: a tile is written when the hash above it has been checked.
             tiles = list(new_tiles(old.size, checkpoint.size))
@@ -149,11 +155,12 @@ def _published(ledger: LedgerReader, folder: Path) -> Checkpoint:
         raise UntrustedError(f"{folder / CHECKPOINT}: {error}") from None
 
 
-def _require_prefix(ledger: LedgerReader, folder: Path, old: Checkpoint, new: Checkpoint) -> None:
-    if old.size > new.size:
+def _require_prefix(ledger: LedgerReader, folder: Path, old: Checkpoint) -> None:
+    size = ledger.size()
+    if old.size > size:
         raise UntrustedError(
             f"{folder} has {old.size} entries of {old.origin}, the ledger {ledger.path} only"
-            f" {new.size}: it was restored from an older backup. Nothing was published. Do not append"
+            f" {size}: it was restored from an older backup. Nothing was published. Do not append"
             " to it: what others have seen would get a second history. Restore a backup that has at"
             f" least {old.size} entries, or start a new ledger"
         )
@@ -264,10 +271,10 @@ class _Workshop:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, *, wait_s: float) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        deadline = time.monotonic() + wait_s
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -276,7 +283,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise StorageError(
                         f"another process has been publishing into {folder} for"
-                        f" {BUSY_TIMEOUT_S:.0f} s; find out which (`fuser`), and repeat"
+                        f" {wait_s:.0f} s; find out which (`fuser`), and repeat"
                     ) from None
                 time.sleep(0.05)
             except OSError as error:

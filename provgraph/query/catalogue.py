@@ -148,7 +148,9 @@ def parse(text: str, *, where: str) -> CannedQuery:
     holes = {hole[1] for hole in _ANY_HOLE.finditer(text)}
     undeclared = sorted(holes - {parameter.name for parameter in query.parameters})
     if undeclared:
-        raise FormatError(f"{where}: ?{undeclared[0]} has a hole and no [parameters.{undeclared[0]}]")
+        raise FormatError(
+            f"{where}: ?{undeclared[0]} has a hole and no [parameters.{undeclared[0]}]"
+        )
     return query
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 from provgraph.errors import FormatError, ProvgraphError, UntrustedError
 from provgraph.seal.charter import Charter, open_charter
 from provgraph.seal.entry import Entry, parse_entry
+from provgraph.seal.keys import SIGNATURE_BYTES
 from provgraph.seal.members import MANIFEST, read_members
 from provgraph.seal.multikey import ED25519, PublicKey, did_key, encode_multikey, multibase_decode
 from provgraph.seal.note import (
@@ -31,7 +32,6 @@ from provgraph.seal.note import (
     open_note,
     sign_note,
 )
-from provgraph.seal.keys import SIGNATURE_BYTES
 from provgraph.seal.proof import verify_seal
 from provgraph.seal.tlogproof import parse_tlog_proof, verify_tlog_proof
 
@@ -148,7 +148,7 @@ def verify_bundle(
         for folder in folders:
             with _context(f"records/{folder}"):
                 seals[folder] = _check_seal(members, folder)
-        passed(f"{len(folders)} seals verify over their graphs (eddsa-rdfc-2022)")
+        passed(f"{len(folders)} seals verify over their graphs (W3C Data Integrity)")
 
         step = 6
         for folder in folders:

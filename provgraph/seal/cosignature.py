@@ -31,13 +31,14 @@ def mldsa44_message(*, cosigner: str, time_s: int, origin: str, size: int, root:
     """Return what an ML-DSA-44 cosigner signs: the structure `cosigned_message`.
 
     Raises:
-        FormatError: a name or origin over 255 bytes, which the structure cannot hold.
+        FormatError: a name or origin over 255 bytes, or a time before 1970: the structure cannot
+            hold them.
     """
     return b"".join(
         (
             _MLDSA_LABEL,
             _opaque(cosigner, what="a cosigner's name"),
-            _uint64(time_s),
+            _time(time_s),
             _opaque(origin, what="a log's origin"),
             _uint64(0),
             _uint64(size),
@@ -52,9 +53,7 @@ def join_time(time_s: int, signature: bytes) -> bytes:
     Raises:
         FormatError: a time before 1970 or after the last that the format knows.
     """
-    if not 0 <= time_s <= MAX_TIME_S:
-        raise FormatError(f"expected a time of 0 to {MAX_TIME_S} s since 1970, found {time_s}")
-    return _uint64(time_s) + signature
+    return _time(time_s) + signature
 
 
 def split_time(blob: bytes, *, what: str) -> tuple[int, bytes]:
@@ -67,6 +66,12 @@ def split_time(blob: bytes, *, what: str) -> tuple[int, bytes]:
     if len(blob) <= TIME_BYTES or time_s > MAX_TIME_S:
         raise UntrustedError(f"{what}: expected a time up to {MAX_TIME_S} s and a signature")
     return time_s, blob[TIME_BYTES:]
+
+
+def _time(time_s: int) -> bytes:
+    if not 0 <= time_s <= MAX_TIME_S:
+        raise FormatError(f"expected a time of 0 to {MAX_TIME_S} s since 1970, found {time_s}")
+    return _uint64(time_s)
 
 
 def _uint64(number: int) -> bytes:

@@ -97,8 +97,10 @@ def _zip(path: Path) -> Iterator[tuple[str, bytes]]:
             if len(infos) > MAX_MEMBERS:
                 raise UntrustedError(f"{path}: more than {MAX_MEMBERS} members")
             for info in infos:
-                mode = info.external_attr >> 16
-                if mode and not stat.S_ISREG(mode):
+                kind = stat.S_IFMT(info.external_attr >> 16)
+                if info.is_dir() and kind in {0, stat.S_IFDIR} and info.file_size == 0:
+                    continue  # zip tools list folders too; their names come back with their files
+                if kind not in {0, stat.S_IFREG}:
                     raise UntrustedError(f"{path}: member {info.filename!r} is not a regular file")
                 if info.flag_bits & 0x1:
                     raise UntrustedError(f"{path}: member {info.filename!r} is encrypted")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from story import Home, home_at, tell
-
-from provgraph.service.asking import Reader, open_reader
-from provgraph.service.home import close_ledger
+from story import home_at, tell
 
 
 @pytest.fixture(scope="session")

@@ -468,9 +468,7 @@ def home_at(folder: Path) -> Home:
 def record(home: Home, each: Record) -> int:
     """Record one fact as `provgraph.run` would; return its place in the ledger."""
     attachments = {sha256_bytes(LOSS): LOSS} if each is THIRD else {}
-    return write_record(
-        home.settings, each, record_id=each.id, attachments=attachments
-    ).position
+    return write_record(home.settings, each, record_id=each.id, attachments=attachments).position
 
 
 def tell(home: Home) -> None:

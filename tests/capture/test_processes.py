@@ -58,7 +58,9 @@ def test_eight_threads_log_at_once_and_nothing_is_lost():
     def log(number: int) -> None:
         ready.wait(30)
         for step in range(500):
-            run.log_metrics({f"loss_{number}": number + step / 1000, "shared": float(step)}, step=step)
+            run.log_metrics(
+                {f"loss_{number}": number + step / 1000, "shared": float(step)}, step=step
+            )
 
     with provgraph.run("train", owner="ada") as run:
         threads = [threading.Thread(target=log, args=(number,)) for number in range(8)]
@@ -417,7 +419,4 @@ def test_the_command_line_sees_a_going_run_and_then_the_abandoned_one(tmp_path: 
     out, err = looker.communicate(timeout=60)
     (row,) = json.loads(out)["rows"]
     assert (row["thing"], row["status"]) == (f"{vocab.ID}run/{run_id}", "abandoned")
-    assert err == (
-        "provgraph: sealed what a process left behind as"
-        f" {vocab.ID}record/{run_id}\n"
-    )
+    assert err == (f"provgraph: sealed what a process left behind as {vocab.ID}record/{run_id}\n")

@@ -69,9 +69,9 @@ def test_without_an_owner_this_is_said_and_with_the_setting_it_is_not(monkeypatc
         pass
     facts = facts_of(run.receipt)
     assert "owner" not in facts.missing()
-    assert [facts.one(each, "rdfs:label") for each in facts.of(facts.run, "prov:wasAssociatedWith")] == [
-        "grace@example.org"
-    ]
+    assert [
+        facts.one(each, "rdfs:label") for each in facts.of(facts.run, "prov:wasAssociatedWith")
+    ] == ["grace@example.org"]
 
 
 @pytest.mark.usefixtures("home")
@@ -244,9 +244,10 @@ def test_threads_can_share_what_run_returned_and_each_ends_its_own():
     for thread in threads:
         thread.join()
     ids = dict(seen)
-    assert {
-        facts.run.rsplit("/", 1)[-1]: facts.one(facts.run, "status") for facts in runs()
-    } == {ids["first"]: "completed", ids["second"]: "failed"}
+    assert {facts.run.rsplit("/", 1)[-1]: facts.one(facts.run, "status") for facts in runs()} == {
+        ids["first"]: "completed",
+        ids["second"]: "failed",
+    }
 
 
 @pytest.mark.usefixtures("home")
@@ -290,9 +291,10 @@ def _fail_in_here() -> None:
 
 @pytest.mark.usefixtures("home")
 def test_a_failed_run_keeps_the_reason_and_the_place_and_the_exception_goes_on():
-    with pytest.raises(ValueError, match="bad batch") as caught, provgraph.run(
-        "train", owner="ada"
-    ) as run:
+    with (
+        pytest.raises(ValueError, match="bad batch") as caught,
+        provgraph.run("train", owner="ada") as run,
+    ):
         _fail_in_here()
     assert caught.value.args == ("bad batch, password=hunter2-very-secret",)
     assert caught.value.__cause__ is None
@@ -425,7 +427,9 @@ def test_rank_and_world_size_come_from_torchrun_unless_they_are_given(monkeypatc
 def test_a_run_id_is_a_uuid_of_version_7_that_sorts_by_time():
     from provgraph.capture.identifiers import new_id
 
-    ids = [new_id(Clock(seconds)) for seconds in (1_700_000_000.0, 1_700_000_000.002, 1_800_000_000)]
+    ids = [
+        new_id(Clock(seconds)) for seconds in (1_700_000_000.0, 1_700_000_000.002, 1_800_000_000)
+    ]
     assert ids == sorted(ids)
     assert [bool(re.fullmatch(VERSION_7, each)) for each in ids] == [True] * 3
     assert [each[:13] for each in ids] == ["018bcfe5-6800", "018bcfe5-6802", "01a3185c-5000"]
@@ -478,7 +482,9 @@ def test_seeds_are_read_anew_for_every_run_of_a_process():
         with provgraph.run("train", owner="ada") as run:
             pass
         facts = facts_of(run.receipt)
-        (state,) = [each for each in facts.of(facts.run, "seed") if each.startswith("random.state=")]
+        (state,) = [
+            each for each in facts.of(facts.run, "seed") if each.startswith("random.state=")
+        ]
         seen.append(state)
     assert seen[0] == seen[2]
     assert seen[0] != seen[1]

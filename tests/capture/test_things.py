@@ -91,7 +91,12 @@ def test_the_kind_is_stated_or_follows_from_the_role(csv, role, kind, given, fou
 
 def test_what_was_stated_in_a_wrong_form_is_left_out_and_said(csv):
     entity = described(csv, kind=None, rows="many", digest="md5", version=3, name=Path("x"))
-    assert (entity.kind, entity.rows, entity.digest, entity.version) == ("dataset", None, DIGEST, "3")
+    assert (entity.kind, entity.rows, entity.digest, entity.version) == (
+        "dataset",
+        None,
+        DIGEST,
+        "3",
+    )
     assert [(each.field, each.reason) for each in entity.missing] == [
         ("rows", "rows: expected a whole number, found str 'many'"),
         ("digest", "expected <algorithm>:<lower-case hex>, found md5:"),
@@ -261,7 +266,11 @@ def test_all_that_was_said_of_an_input_stands_in_the_graph(home, csv):
     ("licence", "property_", "value"),
     [
         ("MIT", "dcterms:license", "https://spdx.org/licenses/MIT"),
-        ("https://example.org/terms of use", "dcterms:license", "https://example.org/terms%20of%20use"),
+        (
+            "https://example.org/terms of use",
+            "dcterms:license",
+            "https://example.org/terms%20of%20use",
+        ),
         ("for research only", "dc:rights", "for research only"),
     ],
 )
@@ -281,9 +290,12 @@ def test_same_bytes_in_two_runs_are_one_thing_wherever_they_lie(tmp_path):
         with provgraph.run(f"run {number}", owner="ada") as run:
             run.use(tmp_path / name)
         facts = facts_of(run.receipt)
-        assert facts.of(facts.run, "prov:used").count(
-            vocab.content_iri(Digest("sha256", hashlib.sha256(b"same").hexdigest()))
-        ) == 1
+        assert (
+            facts.of(facts.run, "prov:used").count(
+                vocab.content_iri(Digest("sha256", hashlib.sha256(b"same").hexdigest()))
+            )
+            == 1
+        )
 
 
 @pytest.mark.usefixtures("home")

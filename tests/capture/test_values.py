@@ -85,7 +85,10 @@ CIRCLE.append(CIRCLE)
         ((1, "ü"), '[1, "ü"]'),
         ({3, 1, 2}, "[1, 2, 3]"),
         (frozenset({"a"}), '["a"]'),
-        ({"by": Level.HIGH, "color": Color.RED, "np": np.int64(4)}, '{"by": 3, "color": "Color.RED", "np": 4}'),
+        (
+            {"by": Level.HIGH, "color": Color.RED, "np": np.int64(4)},
+            '{"by": 3, "color": "Color.RED", "np": 4}',
+        ),
         ({(1, 2): 3}, "{(1, 2): 3}"),
         ([object], "[\"<class 'object'>\"]"),
         (math, repr(math)),
@@ -265,7 +268,9 @@ def test_values_have_their_types_in_the_graph():
         run.log_params(values)
     facts = facts_of(run.receipt)
     (node,) = facts.of(facts.run, "parameters")
-    written = {p.rsplit("/", 1)[-1]: o for s, p, o in facts.statements if s == node and "param/" in p}
+    written = {
+        p.rsplit("/", 1)[-1]: o for s, p, o in facts.statements if s == node and "param/" in p
+    }
     xsd = "http://www.w3.org/2001/XMLSchema#"
     assert written == {
         "whole": f'"3"^^<{xsd}integer>',

@@ -13,13 +13,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from foreign_programs import run_node
+from secured_documents import (
+    CONTEXTS,
+    Document,
+    ask,
+    documents,
+    from_graph,
+    graph_of,
+    verify,
+    verify_graphs,
+)
 
 from provgraph import resources, terms, vocab
-from provgraph.export.jsonld import DATA_INTEGRITY, secured_document
+from provgraph.export.jsonld import secured_document
 from provgraph.seal.keys import Signer, signer_from_seed
 from provgraph.seal.multikey import P256
 from provgraph.seal.proof import seal
@@ -27,50 +35,9 @@ from provgraph.terms import Graph
 
 pytestmark = pytest.mark.usefixtures("node")
 
-ONTOLOGY = Path(__file__).resolve().parents[2] / "ontology"
-CONTEXTS = {
-    vocab.CONTEXT: str(ONTOLOGY / "context.jsonld"),
-    DATA_INTEGRITY: str(ONTOLOGY / "contexts" / "data-integrity-v2.jsonld"),
-}
-
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ED25519_SIGNER = signer_from_seed(b"\x05" * 32)
 P256_SIGNER = signer_from_seed(b"\x05" * 32, algorithm=P256)
-
-Document = dict[str, Any]
-
-
-def verify(cases: list[tuple[str, Document]]) -> dict[str, str]:
-    """Ask the packages; return what they say of each document: "" where it verifies."""
-    return ask([{"name": name, "document": document} for name, document in cases])
-
-
-def verify_graphs(cases: list[tuple[str, Document, bytes]]) -> dict[str, str]:
-    """The same with the RDF from graph.nq; of the document only its proof is handed over."""
-    return ask([from_graph(name, document, graph_nq) for name, document, graph_nq in cases])
-
-
-def from_graph(name: str, document: Document, graph_nq: bytes) -> dict[str, Any]:
-    bare = {"@context": [DATA_INTEGRITY], "proof": document["proof"]}
-    return {"name": name, "document": bare, "graph": graph_nq.decode()}
-
-
-def ask(request: list[dict[str, Any]]) -> dict[str, str]:
-    found = run_node("verify.mjs", {"contexts": CONTEXTS, "cases": request})
-    assert [each["verified"] for each in found] == [each["error"] == "" for each in found]
-    assert [each["name"] for each in found] == [each["name"] for each in request]
-    return {each["name"]: each["error"] for each in found}
-
-
-def documents(bundle: Path) -> dict[str, Document]:
-    return {
-        folder.name: json.loads((folder / "record.jsonld").read_text("utf-8"))
-        for folder in sorted((bundle / "records").iterdir())
-    }
-
-
-def graph_of(bundle: Path, name: str) -> bytes:
-    return (bundle / "records" / name / "graph.nq").read_bytes()
 
 
 def sealed(graph_nq: bytes, signer: Signer) -> Document:

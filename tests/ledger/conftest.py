@@ -1,25 +1,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from ledger_samples import LOG_SEED, MLDSA_SEED, PRODUCER_SEED, clock
 
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.keys import Signer, signer_from_seed
-
-LOG_SEED = b"\x01" * 32
-PRODUCER_SEED = b"\x02" * 32
-
-
-def clock() -> datetime:
-    return datetime(2026, 1, 2, tzinfo=UTC)
+from provgraph.seal.mldsa import MldsaSigner, mldsa_signer_from_seed
 
 
 @pytest.fixture
 def log_signer() -> Signer:
     return signer_from_seed(LOG_SEED)
+
+
+@pytest.fixture(scope="session")
+def mldsa_signer() -> MldsaSigner:
+    return mldsa_signer_from_seed(MLDSA_SEED)
 
 
 @pytest.fixture
@@ -28,13 +27,16 @@ def producer() -> Signer:
 
 
 @pytest.fixture
-def open_ledger(tmp_path: Path, log_signer: Signer) -> Callable[[], Ledger]:
+def open_ledger(
+    tmp_path: Path, log_signer: Signer, mldsa_signer: MldsaSigner
+) -> Callable[[], Ledger]:
     """Opens the test's ledger; each call opens it anew."""
 
     def open_it() -> Ledger:
         return Ledger.open(
             tmp_path / "home" / "ledger.db",
             log_signer=log_signer,
+            mldsa_signer=mldsa_signer,
             clock=clock,
             namespace="example.org",
         )

@@ -18,6 +18,15 @@ from provgraph.seal.proof import seal
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 NAMESPACE = "example.org"
 
+LOG_SEED = b"\x01" * 32
+PRODUCER_SEED = b"\x02" * 32
+MLDSA_SEED = b"\x03" * 32
+
+
+def clock() -> datetime:
+    """Say when ledgers are made and checkpoints leave them."""
+    return datetime(2026, 1, 2, tzinfo=UTC)
+
 
 def run_record(number: int, *, seed: int = 0) -> Run:
     """Return run `number`: 30 parameters, 50 metrics, 5 tags, 3 datasets, 1 model, evaluations."""
@@ -117,6 +126,13 @@ def pending_run(number: int, *, signer: Signer, seed: int = 0) -> Pending:
             for row in converted.names
         ],
     )
+
+
+def small(number: int, *, signer: Signer, text: str = "a") -> Pending:
+    """Return a record of one statement."""
+    iri = f"https://w3id.org/provgraph/id/record/{number}"
+    graph = f'<urn:s> <urn:p> "{text}" <{iri}> .\n'.encode()
+    return Pending(iri=iri, graph_nq=graph, seal=seal(graph, signer=signer, created=START))
 
 
 def _digest(rng: random.Random) -> Digest:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger_samples import START, converted_run, pending_run
+from ledger_samples import START, converted_run, pending_run, small
 
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import (
@@ -24,16 +24,10 @@ from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import parse_entry
 from provgraph.seal.keys import Signer, generate_signer
 from provgraph.seal.merkle import EMPTY_ROOT, leaf_hash, tree_root, verify_consistency
+from provgraph.seal.mldsa import MldsaSigner
 from provgraph.seal.note import Checkpoint, open_checkpoint
 from provgraph.seal.proof import seal, verify_seal
 from provgraph.seal.tlogproof import TlogProof, parse_tlog_proof, verify_tlog_proof
-
-
-def small(number: int, *, signer: Signer, text: str = "a") -> Pending:
-    """A record of one statement."""
-    iri = f"https://w3id.org/provgraph/id/record/{number}"
-    graph = f'<urn:s> <urn:p> "{text}" <{iri}> .\n'.encode()
-    return Pending(iri=iri, graph_nq=graph, seal=seal(graph, signer=signer, created=START))
 
 
 def test_new_ledger_is_empty_private_and_signed(
@@ -113,7 +107,9 @@ def test_records_stream_over_chunks(ledger: Ledger, producer: Signer) -> None:
     assert [record.index for record in ledger.records(150, 401)] == list(range(150, 401))
 
 
-def test_tree_checkpoint_and_proofs(ledger: Ledger, producer: Signer) -> None:
+def test_tree_checkpoint_and_proofs(
+    ledger: Ledger, producer: Signer, mldsa_signer: MldsaSigner
+) -> None:
     roots = {0: EMPTY_ROOT}
     leaves: list[bytes] = []
     for number in range(21):
@@ -124,16 +120,17 @@ def test_tree_checkpoint_and_proofs(ledger: Ledger, producer: Signer) -> None:
     checkpoint = open_checkpoint(ledger.checkpoint(), ledger.charter.note_key)
     assert checkpoint == Checkpoint(origin=ledger.origin, size=21, root=roots[21])
     assert {size: ledger.root(size) for size in range(22)} == roots
+    note = ledger.cosigned_checkpoint(mldsa_signer=mldsa_signer, clock=lambda: START)
     for index in range(21):
         proof = TlogProof(
             index=index,
             hashes=tuple(ledger.inclusion_proof(index, 21)),
-            checkpoint=ledger.checkpoint(),
+            checkpoint=note,
         )
         again = parse_tlog_proof(proof.encode())
-        assert verify_tlog_proof(again, entry=ledger.entry(index), keys=ledger.charter.log_keys) == (
-            checkpoint
-        )
+        assert verify_tlog_proof(
+            again, entry=ledger.entry(index), keys=ledger.charter.log_keys
+        ) == (checkpoint)
     for old in range(1, 22):
         verify_consistency(
             old_size=old,

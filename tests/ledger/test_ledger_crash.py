@@ -7,17 +7,20 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ledger_samples import START, pending_run
+from ledger_samples import PRODUCER_SEED, START, pending_run
 
 from provgraph.errors import StorageError
 from provgraph.ledger import schema
 from provgraph.ledger.fsck import verify_ledger
+from provgraph.ledger.published import open_published, verify_published
 from provgraph.ledger.sqlite import Ledger
-from provgraph.seal.keys import Signer
+from provgraph.seal.keys import Signer, signer_from_seed
+from provgraph.seal.note import Checkpoint
 
 HERE = Path(__file__).parent
 
@@ -26,7 +29,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import LOG_SEED, PRODUCER_SEED, clock
+from ledger_samples import LOG_SEED, PRODUCER_SEED, clock
 from ledger_samples import pending_run
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.keys import signer_from_seed
@@ -105,7 +108,87 @@ def test_two_writers_at_once_both_succeed(tmp_path: Path, log_signer: Signer) ->
     with open_at(path, log_signer) as ledger:
         assert {record.index: record.iri for record in ledger.records()} == known
         assert verify_ledger(ledger).size == 120
-    assert os.listdir(path.parent) == ["ledger.db"]
+    assert sorted(os.listdir(path.parent)) == ["ledger.db", "ledger.db-inbox"]
+    assert os.listdir(path.parent / "ledger.db-inbox") == []
+
+
+def test_kill_9_among_many_that_wait_for_each_other(tmp_path: Path, log_signer: Signer) -> None:
+    """Whoever has the turn is killed with the records of the others in its hands, again and again."""
+    path = tmp_path / "home" / "ledger.db"
+    open_at(path, log_signer).close()
+    known: dict[int, str] = {}
+    for attempt in range(2):
+        writers = [
+            start_writer(path, 1000 * number + 100_000 * attempt, 10**9) for number in range(4)
+        ]
+        for writer in writers:
+            assert writer.stdout is not None
+            line = writer.stdout.readline()
+            known |= acknowledged(line)
+        for writer in writers[:3]:
+            time.sleep(0.03)
+            writer.send_signal(signal.SIGKILL)
+        writers[3].kill()
+        for writer in writers:
+            known |= acknowledged(writer.communicate(timeout=60)[0])
+    with open_at(path, log_signer) as ledger:
+        assert {index: ledger.read(index).iri for index in known} == known
+        assert verify_ledger(ledger).size >= len(known)
+        # What the dead have left in the inbox is taken in, or their files are gone.
+        ledger.append([pending_run(5_000_000, signer=signer_from_seed(PRODUCER_SEED))])
+        assert verify_ledger(ledger).size >= len(known) + 1
+    left = os.listdir(path.with_name("ledger.db-inbox"))
+    assert [name for name in left if not name.startswith(".")] == []
+    assert len(known) >= 8
+
+
+# Appends and publishes, and says after each publication what the folder now has.
+PUBLISHER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from ledger_samples import LOG_SEED, MLDSA_SEED, PRODUCER_SEED, clock
+from ledger_samples import small
+from provgraph.ledger.sqlite import Ledger
+from provgraph.ledger.tiles import publish
+from provgraph.seal.keys import signer_from_seed
+from provgraph.seal.mldsa import mldsa_signer_from_seed
+producer, second = signer_from_seed(PRODUCER_SEED), mldsa_signer_from_seed(MLDSA_SEED)
+with Ledger.open(
+    Path(sys.argv[2]), log_signer=signer_from_seed(LOG_SEED), mldsa_signer=second, clock=clock
+) as ledger:
+    while True:
+        size = ledger.size()
+        ledger.append([small(number, signer=producer) for number in range(size, size + 60)])
+        note = ledger.cosigned_checkpoint(mldsa_signer=second, clock=clock)
+        print(publish(ledger, Path(sys.argv[3]), note=note).checkpoint.size, flush=True)
+"""
+
+
+def test_kill_9_while_publishing(tmp_path: Path, log_signer: Signer) -> None:
+    """The folder always verifies, has what was acknowledged, and is never behind what it was."""
+    path, www = tmp_path / "home" / "ledger.db", tmp_path / "www"
+    seen: Checkpoint | None = None
+    for attempt in range(4):
+        publisher = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, str(HERE), str(path), str(www)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert publisher.stdout is not None
+        first = publisher.stdout.readline()
+        time.sleep(0.017 * attempt)
+        publisher.send_signal(signal.SIGKILL)
+        output = first + publisher.communicate(timeout=60)[0]
+        published = [int(line) for line in output[: output.rfind("\n") + 1].splitlines()]
+        report = verify_published(www, seen=seen)
+        assert report.size >= published[-1]
+        seen = open_published(www).checkpoint
+        with open_at(path, log_signer) as ledger:
+            assert ledger.root(report.size) == report.root
+            assert verify_ledger(ledger).size >= report.size
+    assert seen is not None
+    assert seen.size >= 240
 
 
 def test_writer_waits_for_a_lock_and_gives_up_with_a_next_step(
@@ -170,7 +253,7 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
-from conftest import LOG_SEED, PRODUCER_SEED, clock
+from ledger_samples import LOG_SEED, PRODUCER_SEED, clock
 from ledger_samples import pending_run
 from provgraph.errors import StorageError
 from provgraph.ledger.sqlite import Ledger

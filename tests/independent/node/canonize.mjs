@@ -3,11 +3,11 @@
  *
  * Standard input: [N-Quads text, …]; standard output: [canonical N-Quads text, …].
  */
-import {readFileSync} from 'node:fs';
+import {json} from 'node:stream/consumers';
 import * as rdfCanonize from 'rdf-canonize';
 
 const results = [];
-for(const text of JSON.parse(readFileSync(0, 'utf8'))) {
+for(const text of await json(process.stdin)) {
   results.push(await rdfCanonize.canonize(
     text, {algorithm: 'RDFC-1.0', inputFormat: 'application/n-quads'}));
 }

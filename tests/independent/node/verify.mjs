@@ -10,7 +10,7 @@
  * that holds one has other RDF after a walk through JSON-LD. What such a check has verified is
  * graph.nq, and not the JSON.
  */
-import {readFileSync} from 'node:fs';
+import {json} from 'node:stream/consumers';
 import {DataIntegrityProof} from '@digitalbazaar/data-integrity';
 import {cryptosuite as ecdsa} from '@digitalbazaar/ecdsa-rdfc-2019-cryptosuite';
 import {cryptosuite as eddsa} from '@digitalbazaar/eddsa-rdfc-2022-cryptosuite';
@@ -18,7 +18,7 @@ import jsigs from 'jsonld-signatures';
 import * as rdfCanonize from 'rdf-canonize';
 import {offlineLoader} from './loader.mjs';
 
-const {contexts, cases} = JSON.parse(readFileSync(0, 'utf8'));
+const {contexts, cases} = await json(process.stdin);
 const documentLoader = offlineLoader(contexts);
 
 function reading(cryptosuite, graph) {
