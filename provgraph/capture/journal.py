@@ -33,6 +33,8 @@ SUFFIX: Final = ".jsonl"
 # A line is bounded so that one giant fact cannot fill the disk; capture shortens values first.
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
 
+_NEW: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+
 # Ends a line that the disk took only a part of; what it said follows in whole, or is in memory.
 _TAKEN_BACK: Final = b"\x18\n"
 
@@ -95,7 +97,7 @@ class Journal:
         """Whether a forked child wrote facts that this process has not seen."""
         for path, own_bytes in self._own_bytes.items():
             try:
-                if path.stat().st_size != own_bytes:
+                if os.stat(path).st_size != own_bytes:
                     return True
             except OSError:
                 continue
@@ -112,7 +114,7 @@ class Journal:
         if remove:
             for path in self._own_bytes:
                 with contextlib.suppress(OSError):
-                    path.unlink()
+                    os.unlink(path)
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()
@@ -153,22 +155,24 @@ class Journal:
                 return os.open(path, os.O_WRONLY | os.O_APPEND)
             except FileNotFoundError:
                 raise OSError("the run that this process belongs to has ended") from None
-        if path.parent == self._places[0].parent:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        else:
-            _make_private(path.parent)
         # Locked before it has its name, so that nobody ever finds it without its writer.
-        unnamed = path.with_name(f".{path.name}.new")
-        descriptor = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        unnamed = f"{path.parent}/.{path.name}.new"
+        if path != self._places[0]:
+            _make_private(path.parent)
+        try:
+            descriptor = os.open(unnamed, _NEW, 0o600)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(unnamed, _NEW, 0o600)
         try:
             with contextlib.suppress(OSError):  # a file system without locks still keeps the facts
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # If the process dies before this, an empty file lies in the folder that nothing reads.
-            unnamed.rename(path)
+            os.rename(unnamed, path)
         except BaseException:
             os.close(descriptor)
             with contextlib.suppress(OSError):
-                unnamed.unlink()
+                os.unlink(unnamed)
             raise
         return descriptor
 

@@ -212,6 +212,13 @@ class Recorder:
                 journal.close(remove=receipt is not None)
         return receipt
 
+    def discard(self) -> None:
+        """Forget a run that did not begin."""
+        with self._lock:
+            self._is_over = True
+            if self._journal is not None:
+                self._journal.close(remove=True)
+
     def _ending(self, error: BaseException | None) -> Ending:
         duration_s = max(0.0, self.monotonic() - self._started_s)
         now = datetime.fromtimestamp(self.clock(), UTC)

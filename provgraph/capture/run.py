@@ -101,7 +101,14 @@ class Run(Scope):
 
     def __enter__(self) -> Self:
         self.around = current_run()
-        self._start_run()
+        try:
+            self._start_run()
+        except BaseException:  # in strict mode; the block is not entered, so it is not left either
+            self.is_over = True
+            open_runs.withdraw(self)
+            if self._recorder is not None:
+                self._recorder.discard()
+            raise
         open_runs.current.set(self)
         return self
 

@@ -9,6 +9,7 @@ as parameters.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -42,7 +43,13 @@ def _hash_seed(_: Any) -> str:
 
 
 def _python_state(random: Any) -> str:
-    return _digest(random.getstate())
+    return _python_digest(random.getstate())
+
+
+@functools.lru_cache(maxsize=8)
+def _python_digest(state: tuple[Any, ...]) -> str:
+    # Hundreds of short runs that draw no number have one state: to compare it costs a tenth.
+    return _digest(state)
 
 
 def _numpy_state(numpy_random: Any) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from rich.console import Console
+from rich.markup import escape
+
+from provgraph.cli.output import short
 from provgraph.errors import NotFoundError
-from provgraph.service.asking import Progress, Reader, open_reader, problems
+from provgraph.service.asking import Meant, Progress, Reader, open_reader, problems
 from provgraph.settings import Settings, load
 
 FORMATS = ("table", "json", "csv")
@@ -64,6 +68,16 @@ def add_format(parser: argparse.ArgumentParser, choices: tuple[str, ...] = FORMA
     parser.add_argument(
         "--format", choices=choices, default=choices[0], help=f"output (default: {choices[0]})"
     )
+
+
+def say_meant(out: Console, meant: Sequence[Meant]) -> None:
+    """Say which of several things a name was taken for: an answer must not leave that open."""
+    for each in meant:
+        others = "another one has" if each.others == 1 else f"{each.others} others have"
+        out.print(
+            f"[yellow]{escape(each.text)}[/yellow] was taken for the latest of that name,"
+            f" {escape(short(each.iri))}; {others} had it before: name them by id or digest"
+        )
 
 
 def require_home(settings: Settings) -> None:

@@ -9,10 +9,11 @@ from typing import Any, Final
 from rich.markup import escape
 from rich.tree import Tree
 
-from provgraph.cli.asking import add_format, reader
+from provgraph.cli.asking import add_format, reader, say_meant
 from provgraph.cli.output import console, print_csv, print_json, short
+from provgraph.errors import UsageError
 from provgraph.query.lineage import Lineage, Node, usage_roles
-from provgraph.terms import iri, string
+from provgraph.terms import Term, string
 
 # More children than this under one node are counted, not listed, unless --all is given.
 MAX_CHILDREN: Final = 20
@@ -40,21 +41,28 @@ def add_lineage(commands: Any, text: str) -> argparse.ArgumentParser:
 
 def run_lineage(arguments: argparse.Namespace) -> int:
     """Walk and print."""
+    if arguments.depth is not None and arguments.depth < 0:
+        raise UsageError(f"--depth: expected 0 or more levels, found {arguments.depth}")
     with reader() as opened:
         found = opened.walk(arguments.thing, up=not arguments.down, max_depth=arguments.depth)
         activities = {each for edge in found.edges for each in edge.activities}
         roles = usage_roles(opened.index.select, activities)
-        size = opened.ledger_size
+        size, meant = opened.ledger_size, list(opened.meant)
     if arguments.format == "json":
         print_json(_json(found, roles, size))
     elif arguments.format == "csv":
         rows = [
-            (iri(edge.child), iri(edge.parent), string(" ".join(edge.activities)))
+            (
+                Term(f"<{edge.child}>"),
+                Term(f"<{edge.parent}>"),
+                string(" ".join(edge.activities)),
+            )
             for edge in found.edges
         ]
         print_csv(("child", "parent", "activities"), rows)
     else:
         _print_tree(found, roles, down=arguments.down, fold=not arguments.all)
+        say_meant(console(), meant)
         edges = "derivation" if len(found.edges) == 1 else "derivations"
         console().print(
             f"[dim]{len(found.nodes)} things, {len(found.edges)} {edges} at ledger size {size}"
@@ -148,7 +156,7 @@ def _line(node: Node, *, role: str | None = None, again: bool = False) -> str:
 
 
 def _name(node: Node) -> str:
-    return node.fact("label") or short(node.iri)
+    return node.title or short(node.iri)
 
 
 def _kind(node: Node) -> str:

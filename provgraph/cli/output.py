@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -28,6 +29,9 @@ _NUMBERS: Final[Mapping[str, Callable[[str], Any]]] = {
     f"{vocab.XSD}decimal": float,
     f"{vocab.XSD}boolean": lambda text: text == "true",
 }
+
+
+_HASH = re.compile(r"[0-9a-f]{25,}")
 
 
 class _Console(Console):
@@ -66,6 +70,8 @@ def readable(term: Term | None, labels: Mapping[str, str] | None = None) -> str:
     if term.startswith("<"):
         iri = term[1:-1]
         return (labels or {}).get(iri) or short(iri)
+    if term.startswith("_:"):
+        return term
     text, datatype, _ = literal_parts(term)
     if datatype in {f"{vocab.XSD}double", f"{vocab.XSD}decimal"}:
         return f"{float(text):.6g}"
@@ -76,10 +82,8 @@ def readable(term: Term | None, labels: Mapping[str, str] | None = None) -> str:
 
 def native(term: Term | None) -> Any:
     """Write a term for programs: IRIs and text as strings, numbers and booleans as themselves."""
-    if term is None:
-        return None
-    if term.startswith("<"):
-        return term[1:-1]
+    if term is None or term[0] != '"':
+        return None if term is None else _name_of(term)
     text, datatype, _ = literal_parts(term)
     convert = _NUMBERS.get(datatype)
     value = text if convert is None else convert(text)
@@ -88,9 +92,13 @@ def native(term: Term | None) -> Any:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Row], *, labels: Mapping[str, str] | None = None
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    labels: Mapping[str, str] | None = None,
+    say_empty: bool = True,
 ) -> None:
-    """Print rows for people; columns that hold nothing are left out and named below."""
+    """Print rows for people; columns that hold nothing are left out, and named below."""
     out = console()
     filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -101,7 +109,7 @@ def print_table(
     if rows:
         out.print(table)
     empty = [columns[place] for place in range(len(columns)) if place not in filled]
-    if rows and empty:
+    if rows and empty and say_empty:
         out.print(f"[dim]not recorded for any row: {', '.join(empty)}[/dim]")
 
 
@@ -112,15 +120,26 @@ def print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
     writer.writerow(columns)
     for row in rows:
         writer.writerow(
-            "" if term is None else term[1:-1] if term[0] == "<" else literal_parts(term)[0]
+            "" if term is None else literal_parts(term)[0] if term[0] == '"' else _name_of(term)
             for term in row
         )
-    sys.stdout.write(buffer.getvalue())
+    write_data(buffer.getvalue())
 
 
 def print_json(value: Any) -> None:
     """Print JSON for programs."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_data(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_data(text: str) -> None:
+    """Write what programs read: UTF-8 whatever the terminal's encoding is."""
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:  # a notebook or a test stands in for standard output
+        sys.stdout.write(text)
+        return
+    sys.stdout.flush()
+    # A lone surrogate (an argument that is no text) becomes an escape, which JSON reads back.
+    stream.write(text.encode("utf-8", "backslashreplace"))
 
 
 def sparql_json(columns: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
@@ -134,6 +153,11 @@ def sparql_json(columns: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
         for row in rows
     ]
     return {"head": {"vars": list(columns)}, "results": {"bindings": bindings}}
+
+
+def _name_of(term: Term) -> str:
+    """Return an IRI without its brackets, a blank node as it is."""
+    return term[1:-1] if term.startswith("<") else str(term)
 
 
 def _json_term(term: Term) -> dict[str, str]:
@@ -151,4 +175,5 @@ def _json_term(term: Term) -> dict[str, str]:
 
 
 def _short_id(text: str) -> str:
-    return f"{text[:12]}…" if len(text) > 24 and "-" not in text[:7] and "#" not in text else text
+    """Cut a hash; an id of a run stays whole, since ids of one hour begin alike."""
+    return f"{text[:12]}…" if _HASH.fullmatch(text) else text

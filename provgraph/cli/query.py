@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from provgraph.cli.asking import FORMATS, add_format, reader
+from provgraph.cli.asking import FORMATS, add_format, reader, say_meant
 from provgraph.cli.output import (
     console,
     native,
@@ -15,6 +16,7 @@ from provgraph.cli.output import (
     print_json,
     print_table,
     sparql_json,
+    write_data,
 )
 from provgraph.errors import UsageError
 from provgraph.query.catalogue import CannedQuery, catalogue, find
@@ -62,16 +64,19 @@ def run_query(arguments: argparse.Namespace) -> int:
         return _list()
     query = find(arguments.name)
     if arguments.text:
-        sys.stdout.write(query.text)
+        write_data(query.text)
         return 0
     values: dict[str, str] = {}
     for given in arguments.param:
         name, equals, value = given.partition("=")
         if not equals:
             raise UsageError(f"--param: expected NAME=VALUE, found {given!r}")
+        if name in values:
+            raise UsageError(f"--param: {name} is given twice")
         values[name] = value
     with reader() as opened:
         answer = opened.ask(query.id, values)
+        meant = list(opened.meant)
     if arguments.format == "csv":
         print_csv(answer.columns, answer.rows)
     elif arguments.format == "json":
@@ -81,6 +86,7 @@ def run_query(arguments: argparse.Namespace) -> int:
                 "title": answer.title,
                 "parameters": values,
                 "ledger_size": answer.ledger_size,
+                "meant": [asdict(each) for each in meant],
                 "columns": list(answer.columns),
                 "rows": [
                     {name: native(term) for name, term in zip(answer.columns, row, strict=True)}
@@ -93,6 +99,7 @@ def run_query(arguments: argparse.Namespace) -> int:
         out = console()
         out.print(f"[bold]{query.id}[/bold] {answer.title}")
         print_table(answer.columns, answer.rows, labels=answer.labels)
+        say_meant(out, meant)
         out.print(_footer(len(answer.rows), answer.ledger_size))
     return 0
 
@@ -109,11 +116,11 @@ def run_sparql(arguments: argparse.Namespace) -> int:
             raise UsageError(f"cannot read {text[1:]}: {error}") from None
     with reader() as opened:
         answer, ledger_size = opened.sparql(text)
+        if arguments.format in RDF_FORMATS and answer.kind != "triples":
+            raise UsageError(
+                f"--format {arguments.format} is for CONSTRUCT and DESCRIBE; use json or csv"
+            )
         labels = opened.labels(answer.rows[:1000]) if arguments.format == "table" else {}
-    if arguments.format in RDF_FORMATS and answer.kind != "triples":
-        raise UsageError(
-            f"--format {arguments.format} is for CONSTRUCT and DESCRIBE; use json or csv"
-        )
     if answer.kind == "boolean":
         if arguments.format == "json":
             print_json({"head": {}, "boolean": answer.boolean})
@@ -122,7 +129,7 @@ def run_sparql(arguments: argparse.Namespace) -> int:
     elif arguments.format in RDF_FORMATS:
         from provgraph.export.rdf import triples_as
 
-        sys.stdout.write(triples_as(answer.rows, arguments.format).decode())
+        write_data(triples_as(answer.rows, arguments.format).decode())
     elif arguments.format == "json":
         print_json(sparql_json(answer.columns, answer.rows))
     elif arguments.format == "csv":
@@ -144,7 +151,11 @@ def _list() -> int:
 
 
 def _example(query: CannedQuery) -> str:
-    given = " ".join(f"--param {parameter.name}=churn:3" for parameter in query.parameters)
+    samples = {"experiment": "first-try", "dataset": "customers.csv", "before": "churn:2"}
+    given = " ".join(
+        f"--param {parameter.name}={samples.get(parameter.name, 'churn:3')}"
+        for parameter in query.parameters
+    )
     return f"provgraph query {query.id} {given}"
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from provgraph import vocab
-from provgraph.cli.asking import add_format, reader
+from provgraph.cli.asking import add_format, reader, say_meant
 from provgraph.cli.output import (
     console,
     native,
@@ -20,12 +20,13 @@ from provgraph.cli.output import (
     short,
 )
 from provgraph.errors import NotFoundError
+from provgraph.index.store import Row
 from provgraph.query.lineage import Node
 from provgraph.records import Run
 from provgraph.service.asking import Description
 from provgraph.service.recovery import going_runs
 from provgraph.settings import load
-from provgraph.terms import Term, literal_parts
+from provgraph.terms import Term, literal_parts, string, typed
 
 KINDS: Final = {
     "models": "Model",
@@ -46,22 +47,19 @@ _HIDDEN: Final = {
 }
 _MAX_VALUES: Final = 12
 
-_LIST: Final = """PREFIX prov: <http://www.w3.org/ns/prov#>
-PREFIX pg: <https://w3id.org/provgraph/ns#>
-PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#>
-SELECT DISTINCT ?thing ?label ?status ?stage ?metric ?value ?rows ?digest ?project ?time WHERE {
-  ?thing a pg:KIND .
-  OPTIONAL { ?thing rdfs:label ?label }
-  OPTIONAL { ?thing pg:status ?status }
-  OPTIONAL { ?thing pg:stage ?stage }
-  OPTIONAL { ?thing pg:metricName ?metric }
-  OPTIONAL { ?thing pg:value ?value }
-  OPTIONAL { ?thing pg:rowCount ?rows }
-  OPTIONAL { ?thing pg:digest ?digest }
-  OPTIONAL { ?thing pg:project ?project }
-  OPTIONAL { ?thing prov:startedAtTime|prov:generatedAtTime ?time }
+# Columns of `provgraph list`, with the datatype of those that are no text.
+_COLUMNS: Final = {
+    "label": "",
+    "model": "",
+    "status": "",
+    "stage": "",
+    "metric": "",
+    "value": f"{vocab.XSD}decimal",
+    "rows": f"{vocab.XSD}integer",
+    "digest": "",
+    "project": "",
+    "at": f"{vocab.XSD}dateTime",
 }
-ORDER BY ?time ?label ?thing"""
 
 
 def add_show(commands: Any, text: str) -> argparse.ArgumentParser:
@@ -102,50 +100,58 @@ def run_show(arguments: argparse.Namespace) -> int:
             return 0
     with reader() as opened:
         found = opened.describe(arguments.thing)
+        meant = list(opened.meant)
     if arguments.format == "json":
         print_json(_json(found))
     else:
         _print(found)
+        say_meant(console(), meant)
     return 0
 
 
 def run_list(arguments: argparse.Namespace) -> int:
     """List all things of one kind."""
+    going = list(going_runs(load()))
+    columns = ("thing", *("time" if name == "at" else name for name in _COLUMNS))
     try:
         with reader() as opened:
-            solutions = opened.index.select(_LIST.replace("KIND", KINDS[arguments.kind]))
-            size = opened.ledger_size
-        columns, rows = solutions.columns, solutions.rows
+            rows = tuple(_row(node) for node in opened.things(KINDS[arguments.kind]))
+            size, labels = opened.ledger_size, opened.labels(rows)
     except NotFoundError:
-        columns, rows, size = (), (), 0
-        if not any(True for _ in going_runs(load())):
+        rows, size, labels = (), 0, {}
+        if not going:
             raise
     if arguments.format == "csv":
         print_csv(columns, rows)
         return 0
-    going = [state.run()[0] for state in going_runs(load())] if arguments.kind == "runs" else []
+    runs = [state.run()[0] for state in going] if arguments.kind == "runs" else []
     if arguments.format == "json":
         listed = [
             {name: native(term) for name, term in zip(columns, row, strict=True)} for row in rows
         ]
         listed += [
-            {"thing": vocab.run_iri(run.id), "label": run.name, "status": "going"} for run in going
+            {"thing": vocab.run_iri(run.id), "label": run.name, "status": "going"} for run in runs
         ]
         print_json({"ledger_size": size, "rows": listed})
         return 0
-    if rows:
-        place = [columns.index(name) for name in columns if name != "thing"]
-        shown = [
-            (
-                columns[0] if arguments.kind not in {"models", "datasets"} else "thing",
-                *(columns[i] for i in place),
-            )
-        ]
-        print_table(shown[0], [(row[0], *(row[i] for i in place)) for row in rows])
-    for run in going:
+    names = {} if arguments.kind == "runs" else labels
+    print_table(columns, rows, labels=names, say_empty=False)
+    for run in runs:
         print(f"going: {run.name}  {run.id}  since {run.started_at:%Y-%m-%d %H:%M:%S}Z")
     console().print(f"[dim]{len(rows)} {arguments.kind} at ledger size {size}[/dim]")
     return 0
+
+
+def _row(node: Node) -> Row:
+    def term(name: str, datatype: str) -> Term | None:
+        text = node.title if name == "label" else node.fact(name)
+        if not text:
+            return None
+        if name == "model":
+            return Term(f"<{text}>")
+        return typed(text, datatype) if datatype else string(text)
+
+    return (Term(f"<{node.iri}>"), *(term(name, datatype) for name, datatype in _COLUMNS.items()))
 
 
 def _show_going(run: Run, *, as_json: bool) -> None:
@@ -179,11 +185,10 @@ def _print(found: Description) -> None:
         for predicate, value in found.statements
         if predicate == f"{vocab.RDF}type" and value.startswith(f"<{vocab.PG}")
     ]
-    labels = [v for p, v in found.statements if p == f"{vocab.RDFS}label"]
-    title = readable(labels[0]) if labels else short(found.iri)
+    title = found.nodes[found.iri].title or short(found.iri)
     out.print(f"[bold]{escape(title)}[/bold]  {', '.join(kinds).lower()}")
     out.print(f"[dim]{found.iri}[/dim]")
-    names = {iri: node.fact("label") or "" for iri, node in found.nodes.items()}
+    names = {each: node.title for each, node in found.nodes.items()}
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
@@ -238,7 +243,7 @@ def _node_name(node: Node | None, iri: str) -> str:
     if node is None:
         return short(iri)
     extra = [node.fact(name) for name in ("metric", "value", "slice", "stage", "status")]
-    return "  ".join([node.fact("label") or short(iri), *(each for each in extra if each)])
+    return "  ".join([node.title or short(iri), *(each for each in extra if each)])
 
 
 def _json(found: Description) -> dict[str, Any]:
@@ -256,9 +261,7 @@ def _json(found: Description) -> dict[str, Any]:
         "parts": {iri: facts(part) for iri, part in found.parts.items()},
         "incoming": [{"predicate": p, "subject": s} for p, s in found.incoming],
         "records": list(found.records),
-        "labels": {
-            iri: label for iri, node in found.nodes.items() if (label := node.fact("label"))
-        },
+        "labels": {each: node.title for each, node in found.nodes.items() if node.title},
     }
 
 

@@ -65,7 +65,7 @@ class Limits:
 class ForeignAnswer:
     """A complete answer. `kind` is select, boolean or triples; rows hold canonical terms.
 
-    Unlike in records, a term may be a blank node (`_:b`) or a triple term (`<<( … )>>`).
+    Unlike in records, a term may be a blank node (`_:b`).
     """
 
     kind: str

@@ -329,6 +329,11 @@ def _locked(folder: Path, wait_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_plain_iri(text: str) -> bool:
+    """Whether text can stand between angle brackets in a query as it is."""
+    return _SAFE_IRI.fullmatch(text) is not None
+
+
 def values_block(variable: str, iris: Sequence[str]) -> str:
     """Write `VALUES ?variable { <…> … }` for IRIs that have been checked.
 
@@ -337,7 +342,7 @@ def values_block(variable: str, iris: Sequence[str]) -> str:
     if len(iris) > MAX_VALUES:
         raise QueryError(f"a VALUES block holds at most {MAX_VALUES} rows, found {len(iris)}")
     for iri in iris:
-        if not _SAFE_IRI.fullmatch(iri):
+        if not is_plain_iri(iri):
             raise QueryError(f"expected an IRI, found {iri[:200]!r}")
     return f"VALUES ?{variable} {{ {' '.join(f'<{iri}>' for iri in iris)} }}"
 

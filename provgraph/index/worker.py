@@ -121,8 +121,9 @@ class _Output:
 
 
 def _text(term: object) -> str:
-    # The library writes a triple term without its brackets.
-    return f"<<( {term} )>>" if type(term).__name__ == "Triple" else str(term)
+    if type(term).__name__ == "Triple":
+        raise _RefusedError("a triple term cannot be answered; select its parts with SUBJECT(…)")
+    return str(term)
 
 
 def close_doors(*, memory_bytes: int, cpu_s: int) -> None:

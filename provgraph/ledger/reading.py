@@ -40,10 +40,14 @@ _NAMES_OF_VERSION: Final = (
     "SELECT position, version, iri FROM name WHERE kind = ? AND name = ? AND version = ?"
     " ORDER BY position, version, iri"
 )
-# Backwards along the primary key: its cost does not grow with the versions.
+# The version that came in last, however often an older one was named again since. Backwards along
+# the primary key: the first row that no earlier row of its version precedes.
 _LAST_NAME_BUT: Final = (
-    "SELECT position, version, iri FROM name WHERE kind = ? AND name = ?"
-    " AND version NOT IN (?, '') ORDER BY position DESC, version DESC, iri DESC LIMIT 1"
+    "SELECT position, version, iri FROM name AS late WHERE kind = ? AND name = ?"
+    " AND version NOT IN (?, '') AND NOT EXISTS (SELECT 1 FROM name AS early"
+    " WHERE early.kind = late.kind AND early.name = late.name AND early.version = late.version"
+    " AND early.position < late.position)"
+    " ORDER BY position DESC, version DESC, iri DESC LIMIT 1"
 )
 
 
@@ -207,7 +211,7 @@ class LedgerReader:
     ) -> list[StoredName]:
         """Return what records called by that name, in the order of the ledger.
 
-        `version` gives that version's rows only; `last_but` only the latest row of another version.
+        `version` gives that version's rows only; `last_but` only the first row of the newest other version.
         """
         statement, values = _NAMES, [kind, name]
         if version is not None:

@@ -364,7 +364,7 @@ def _model(model: Any) -> tuple[Entity, str | None]:
 
     if isinstance(model, Handle):
         entity = model.entity
-    elif isinstance(model, os.PathLike) or (isinstance(model, str) and is_path_like(model)):
+    elif things.is_path(model) and (not isinstance(model, str) or is_path_like(model)):
         entity = things.entity_of(model, default_kind="model", role="model", given={})
     else:
         return Entity(kind="model"), plain_text(model)

@@ -16,7 +16,15 @@ from typing import Final
 from provgraph import vocab
 from provgraph.errors import DamagedIndexError, NotFoundError, UsageError
 from provgraph.index.sandbox import ForeignAnswer, Limits, check_query, run_foreign
-from provgraph.index.store import REBUILD_ROWS, Index, Row, Watermark, open_index, values_block
+from provgraph.index.store import (
+    REBUILD_ROWS,
+    Index,
+    Row,
+    Watermark,
+    is_plain_iri,
+    open_index,
+    values_block,
+)
 from provgraph.ledger.sqlite import Ledger
 from provgraph.query import catalogue, lineage
 from provgraph.query.lineage import Lineage, Node
@@ -166,7 +174,8 @@ class Reader:
 
     def labels(self, rows: tuple[Row, ...]) -> dict[str, str]:
         """Return readable names for the IRIs that occur in rows."""
-        iris = {term[1:-1] for row in rows for term in row if term is not None and is_iri(term)}
+        terms = {term for row in rows for term in row if term is not None and term[0] == "<"}
+        iris = {iri for term in terms if is_plain_iri(iri := term[1:-1])}
         nodes = lineage.describe(self.index.select, iris)
         return {iri: node.title for iri, node in nodes.items() if node.title}
 
@@ -198,8 +207,8 @@ class Reader:
             ).rows
             if subject is not None and predicate is not None
         )
-        mentioned = {value[1:-1] for _, value in statements if is_iri(value)}
-        mentioned |= {v[1:-1] for part in parts.values() for _, v in part if is_iri(v)}
+        mentioned = {value[1:-1] for _, value in statements if value[0] == "<"}
+        mentioned |= {v[1:-1] for part in parts.values() for _, v in part if v[0] == "<"}
         mentioned |= {subject for _, subject in incoming}
         return Description(
             iri=iri,
@@ -210,6 +219,12 @@ class Reader:
             records=tuple(self.records_about([iri])),
             ledger_size=self.ledger_size,
         )
+
+    def things(self, kind: str) -> list[Node]:
+        """Return everything of one of our classes (`Model`, `Run`), by time and name."""
+        of_kind = f"{_PREFIXES} SELECT DISTINCT ?it WHERE {{ ?it a <{vocab.PG}{kind}> }}"
+        nodes = lineage.describe(self.index.select, self._iris(of_kind))
+        return sorted(nodes.values(), key=lambda n: (n.fact("at") or "", n.title, n.iri))
 
     def records_about(self, iris: list[str]) -> list[str]:
         """Return the records (graphs) that describe things, sorted."""
@@ -288,11 +303,6 @@ class Reader:
 # Contents are the answer where there are any: a run also makes metrics and evaluations.
 _CONTENTS: Final = f"""{_PREFIXES} SELECT DISTINCT ?e WHERE {{{{
   {{it}} {{pattern}} . ?e a ?type . FILTER(?type IN ({_CONTENT_CLASSES})) }}}}"""
-
-
-def is_iri(term: Term) -> bool:
-    """Whether a term of a foreign answer is an IRI, and no blank node, literal or triple term."""
-    return term.startswith("<") and not term.startswith("<<(")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from provgraph import terms
-from provgraph.capture import journal, state
+from provgraph.capture import journal, scope, state, surroundings
 from provgraph.capture import run as capture_run
 from provgraph.ledger import sqlite as ledger
 from provgraph.ledger.rows import StoredRecord
@@ -24,15 +24,17 @@ from tests.bench.stores import Stores
 from tests.bench.workload import facts
 
 PARTS: Mapping[str, Sequence[Place]] = {
-    "surroundings: command, environment, source code": [(capture_run.Run, "_probe")],
+    "surroundings: command, environment, source code": [
+        (surroundings, name) for name in ("_invocation", "environment_fact", "_source_code")
+    ],
     "facts: the API's calls, in memory and as JSON": [
-        *((capture_run.Run, name) for name in ("_enter", "log_tags")),
-        *((capture_run.Scope, name) for name in ("use", "generate", "log_params", "log_metrics")),
+        *((capture_run.Run, name) for name in ("_start_run", "log_tags")),
+        *((scope.Scope, name) for name in ("use", "generate", "log_params", "log_metrics")),
         (state.RunState, "apply"),
         (state.RunState, "run"),
     ],
     "journal: a file made, written and removed": [
-        (capture_run.Run, "_open_journal"),
+        (journal.Journal, "_open"),
         (journal.Journal, "write"),
         (journal.Journal, "close"),
     ],
@@ -43,9 +45,10 @@ PARTS: Mapping[str, Sequence[Place]] = {
         (ledger.Ledger, "find"),
         (recording, "_against_names"),
     ],
-    "ledger: entry checked, written and deflated": [(ledger, "_prepare")],
+    "ledger: entry checked, written and deflated": [(ledger, "prepare")],
     "ledger: tree and signed checkpoint": [
-        (ledger.Ledger, "_frontier_of_last_checkpoint"),
+        (ledger.Ledger, "_frontier_of"),
+        (ledger.Ledger, "_last_checkpoint"),
         (ledger, "sign_checkpoint"),
     ],
     "ledger: SQLite transaction with its fsync": [(ledger.Ledger, "append")],

@@ -315,6 +315,9 @@ def test_under_pytest_an_unknown_argument_is_an_error():
             run.use(b"x", name="x", split="train")
     with pytest.raises(CaptureError, match="run: unknown argument 'colour'"):
         provgraph.run("train", colour="red").__enter__()
+    # That run did not begin, and nothing of it is left.
+    assert (len(runs()), journals(), provgraph.current_run()) == (1, [], None)
+    assert "PROVGRAPH_PARENT_RUN" not in os.environ
 
 
 def test_wrong_calls_of_methods_do_not_raise(careful_home, caplog):

@@ -13,7 +13,7 @@ import whole_log
 from provgraph.seal.members import write_folder
 
 # Other languages' folders, with other people's packages in them.
-collect_ignore = ["node", "go", "python"]
+collect_ignore = ["node", "go", "go_tiles", "python"]
 
 
 @pytest.fixture(scope="session")

@@ -77,8 +77,8 @@ def run_node(script: str, request: Any) -> Any:
 
 
 # ---- Go ------------------------------------------------------------------------------------------
-def build_go(folder: Path) -> Path:
-    """Build go/ and return the program; skip where there is no Go that could."""
+def build_go(folder: Path, *, source: Path = GO, oldest: tuple[int, int] = OLDEST_GO) -> Path:
+    """Build a folder of Go and return the program; skip where there is no Go that could."""
     # Where Go's own archive puts it is on the PATH of login shells only.
     go = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin")
     if go is None:
@@ -87,10 +87,10 @@ def build_go(folder: Path) -> Path:
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
     version = _run([go, "env", "GOVERSION"], cwd=folder).decode().strip()
     found = re.match(r"go(\d+)\.(\d+)", version)
-    if found is None or tuple(map(int, found.groups())) < OLDEST_GO:
-        pytest.skip(f"needs Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or later, found {version}")
-    program = folder / "tlogcheck"
-    _prepare([go, "build", "-o", str(program), "."], cwd=GO, environment=environment)
+    if found is None or tuple(map(int, found.groups())) < oldest:
+        pytest.skip(f"needs Go {oldest[0]}.{oldest[1]} or later, found {version}")
+    program = folder / "program"
+    _prepare([go, "build", "-o", str(program), "."], cwd=source, environment=environment)
     return program
 
 
