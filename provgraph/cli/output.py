@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -98,19 +99,40 @@ def print_table(
     labels: Mapping[str, str] | None = None,
     say_empty: bool = True,
 ) -> None:
-    """Print rows for people; columns that hold nothing are left out, and named below."""
+    """Print rows for people; columns that hold nothing are left out, and named below.
+
+    Where the lines would be wider than the terminal, each row becomes a block of its own.
+    """
     out = console()
     filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place in filled:
-        table.add_column(columns[place], overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(readable(row[place], labels)) for place in filled))
-    if rows:
+    names = [columns[place] for place in filled]
+    texts = [[readable(row[place], labels) for place in filled] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(names, *texts, strict=True)]
+    if sum(widths) + 2 * len(widths) > out.width:
+        _print_blocks(out, names, texts)
+    elif rows:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in names:
+            table.add_column(name, overflow="fold")
+        for row in texts:
+            table.add_row(*map(escape, row))
         out.print(table)
     empty = [columns[place] for place in range(len(columns)) if place not in filled]
     if rows and empty and say_empty:
         out.print(f"[dim]not recorded for any row: {', '.join(empty)}[/dim]")
+
+
+def _print_blocks(out: Console, names: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
+    for number, row in enumerate(texts):
+        if number:
+            out.print()
+        block = Table(box=None, pad_edge=False, show_header=False)
+        block.add_column(style="bold", no_wrap=True, min_width=max(map(len, names)))
+        block.add_column(overflow="fold")
+        for name, text in zip(names, row, strict=True):
+            if text:
+                block.add_row(name, escape(text))
+        out.print(block)
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
