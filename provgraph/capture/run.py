@@ -276,9 +276,9 @@ class RunFactory:
         self._open: list[Run] = []
 
     def __enter__(self) -> Run:
-        run = self._make()
+        run = self._make().__enter__()
         self._open.append(run)
-        return run.__enter__()
+        return run
 
     def __exit__(
         self,

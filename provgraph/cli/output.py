@@ -106,7 +106,12 @@ def print_table(
     out = console()
     filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
     names = [columns[place] for place in filled]
-    texts = [[readable(row[place], labels) for place in filled] for row in rows]
+    # Runs of one experiment are often called alike: their column says which is which.
+    spelt = [None if columns[place] == "run" else labels for place in filled]
+    texts = [
+        [readable(row[place], known) for place, known in zip(filled, spelt, strict=True)]
+        for row in rows
+    ]
     widths = [max(map(cell_len, column)) for column in zip(names, *texts, strict=True)]
     if sum(widths) + 2 * len(widths) > out.width:
         _print_blocks(out, names, texts)

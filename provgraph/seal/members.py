@@ -2,7 +2,8 @@
 
 What is refused, each with its own message: a name that no bundle has, a name twice, a link, a
 device, a path that climbs out, an encrypted member, a member or a total over its limit (counted
-while inflating, since a header can lie), a file that is no zip at all.
+while inflating, since a header can lie), a file that is no zip at all, and bytes in a zip that its
+directory does not account for: another tool could read those and show something else.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from provgraph.errors import FormatError, NotFoundError, UntrustedError
+from provgraph.errors import FormatError, NotFoundError, ProvgraphError, UntrustedError
 
 MAX_MEMBER_BYTES: Final = 256 * 1024 * 1024
 MAX_TOTAL_BYTES: Final = 2 * 1024 * 1024 * 1024
@@ -34,11 +35,15 @@ RECORD_FILES: Final = (
 )
 _NAME: Final = re.compile(
     r"MANIFEST|HOWTO-VERIFY\.txt|charter|checkpoint|trust\.json|context\.jsonld|bundle\.json"
-    r"|lineage\.jsonld|lineage\.trig|ro-crate-metadata\.json|report\.html"
+    r"|lineage\.jsonld|lineage\.trig|ro-crate-metadata\.json"
     r"|keys/[a-z]+-z[1-9A-HJ-NP-Za-km-z]{1,127}\.pem"
     r"|attachments/sha256-[0-9a-f]{64}"
     r"|records/[0-9]{6,12}/(?:" + "|".join(map(re.escape, RECORD_FILES)) + ")"
 )
+_ENCRYPTED: Final = 0x1
+_SIZES_FOLLOW: Final = 0x8
+_LOCAL_HEADER: Final = struct.Struct("<4s3HL3L2H")
+_END_RECORD: Final = struct.Struct("<4s4H2LH")
 # The same instant in every bundle, so that equal content gives an equal file.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
@@ -51,25 +56,22 @@ def read_members(path: Path) -> dict[str, bytes]:
         FormatError: neither a zip nor a folder, or damaged.
         UntrustedError: a member that no honest bundle has.
     """
-    if not path.exists():
-        raise NotFoundError(f"no bundle at {path}")
-    source = _folder(path) if path.is_dir() else _zip(path)
-    members: dict[str, bytes] = {}
-    total = 0
-    for name, data in source:
-        if not _NAME.fullmatch(name):
-            raise UntrustedError(
-                f"{path}: unexpected member {name[:200]!r}; a bundle has none such"
-            )
-        if name in members:
-            raise UntrustedError(f"{path}: member {name} stands in it twice")
-        total += len(data)
-        if total > MAX_TOTAL_BYTES:
-            raise UntrustedError(f"{path}: more than {MAX_TOTAL_BYTES} bytes when unpacked")
-        members[name] = data
-    if MANIFEST not in members:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise NotFoundError(f"no bundle at {path}") from None
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{str(path)[:200]} cannot be read: {_reason(error)}") from None
+    taken = _Taken(path)
+    if stat.S_ISDIR(mode):
+        _read_folder(path, taken)
+    elif stat.S_ISREG(mode):
+        _read_zip(path, taken)
+    else:
+        raise FormatError(f"{path} is neither a file nor a folder")
+    if MANIFEST not in taken.members:
         raise FormatError(f"{path} is no provgraph bundle: expected a member {MANIFEST}")
-    return members
+    return taken.members
 
 
 def write_zip(path: Path, members: Mapping[str, bytes]) -> None:
@@ -90,45 +92,136 @@ def write_folder(path: Path, members: Mapping[str, bytes]) -> None:
         target.write_bytes(members[name])
 
 
-def _zip(path: Path) -> Iterator[tuple[str, bytes]]:
+class _Taken:
+    """What was taken in so far; nothing is read before its name and its room are known."""
+
+    def __init__(self, path: Path) -> None:
+        self.members: dict[str, bytes] = {}
+        self._path = path
+        self._total_bytes = 0
+
+    def take(self, name: str, read: Callable[[int], bytes]) -> None:
+        """Take a member in; `read` returns at most as many bytes as it is asked for."""
+        if not _NAME.fullmatch(name):
+            raise UntrustedError(
+                f"{self._path}: unexpected member {name[:200]!r}; a bundle has none such"
+            )
+        if name in self.members:
+            raise UntrustedError(f"{self._path}: member {name} stands in it twice")
+        if len(self.members) == MAX_MEMBERS:
+            raise UntrustedError(f"{self._path}: more than {MAX_MEMBERS} members")
+        room = min(MAX_MEMBER_BYTES, MAX_TOTAL_BYTES - self._total_bytes)
+        data = read(room + 1)
+        if len(data) > MAX_MEMBER_BYTES:
+            raise UntrustedError(f"{self._path}: member {name!r} is over {MAX_MEMBER_BYTES} bytes")
+        if len(data) > room:
+            raise UntrustedError(f"{self._path}: more than {MAX_TOTAL_BYTES} bytes when unpacked")
+        self._total_bytes += len(data)
+        self.members[name] = data
+
+
+def _read_zip(path: Path, taken: _Taken) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
-            if len(infos) > MAX_MEMBERS:
-                raise UntrustedError(f"{path}: more than {MAX_MEMBERS} members")
             for info in infos:
-                kind = stat.S_IFMT(info.external_attr >> 16)
-                if info.is_dir() and kind in {0, stat.S_IFDIR} and info.file_size == 0:
-                    continue  # zip tools list folders too; their names come back with their files
-                if kind not in {0, stat.S_IFREG}:
-                    raise UntrustedError(f"{path}: member {info.filename!r} is not a regular file")
-                if info.flag_bits & 0x1:
-                    raise UntrustedError(f"{path}: member {info.filename!r} is encrypted")
-                with archive.open(info) as file:
-                    data = file.read(MAX_MEMBER_BYTES + 1)
-                if len(data) > MAX_MEMBER_BYTES:
-                    raise UntrustedError(
-                        f"{path}: member {info.filename!r} is over {MAX_MEMBER_BYTES} bytes"
-                    )
-                yield info.filename, data
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
-        raise FormatError(f"{path} is no readable zip: {error}") from None
+                if not _is_plain_folder(info):
+                    _require_plain_file(info, path)
+                    with archive.open(info) as member:
+                        taken.take(info.orig_filename, member.read)
+            _require_all_accounted_for(file, infos, archive.start_dir, path)
+    except ProvgraphError:
+        raise
+    except Exception as error:
+        # zipfile raises half a dozen kinds of error for bytes that are no zip.
+        raise FormatError(f"{path} is no readable zip: {_reason(error)}") from None
+
+
+def _is_plain_folder(info: zipfile.ZipInfo) -> bool:
+    """Whether it is a folder's own entry: zip tools list them, their names come with their files."""
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    return info.is_dir() and kind in {0, stat.S_IFDIR} and info.file_size == info.compress_size == 0
+
+
+def _require_plain_file(info: zipfile.ZipInfo, path: Path) -> None:
+    name = info.orig_filename
+    if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:
+        raise UntrustedError(f"{path}: member {name!r} is not a regular file")
+    if info.flag_bits & _ENCRYPTED:
+        raise UntrustedError(f"{path}: member {name!r} is encrypted")
+    # The others ask for memory as the member's own header says.
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise UntrustedError(
+            f"{path}: member {name!r} is compressed by another method than deflate"
+        )
+
+
+def _require_all_accounted_for(
+    file: BinaryIO, infos: Sequence[zipfile.ZipInfo], start_of_directory: int, path: Path
+) -> None:
+    """Check that members, directory and end record follow each other from the first byte to the last."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END_RECORD.size))
+    end = _END_RECORD.unpack(file.read(_END_RECORD.size))
+    if end[0] != b"PK\x05\x06" or end[-1] != 0:
+        raise UntrustedError(f"{path}: bytes follow the end of the zip, or it holds a comment")
+    place = 0
+    for info in sorted(infos, key=lambda each: each.header_offset):
+        if info.header_offset != place:
+            raise UntrustedError(
+                f"{path}: {info.header_offset - place} bytes before member"
+                f" {info.orig_filename[:200]!r} belong to no member"
+            )
+        file.seek(place)
+        header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+        _, _, flags, method, _, crc, packed, plain, name_bytes, extra_bytes = header
+        place += _LOCAL_HEADER.size + name_bytes + extra_bytes + info.compress_size
+        if flags & _SIZES_FOLLOW:
+            place += _descriptor_bytes(file, place)
+        elif (method, crc, packed, plain) != (
+            info.compress_type,
+            info.CRC,
+            info.compress_size,
+            info.file_size,
+        ):
+            raise UntrustedError(
+                f"{path}: member {info.orig_filename[:200]!r} has another header than the zip's"
+                " directory says"
+            )
+    if place != start_of_directory:
+        raise UntrustedError(
+            f"{path}: {start_of_directory - place} bytes before the zip's directory belong to no"
+            " member"
+        )
+
+
+def _descriptor_bytes(file: BinaryIO, place: int) -> int:
+    """Return the length of a data descriptor (APPNOTE 4.3.9), whose signature is optional."""
+    file.seek(place)
+    return 16 if file.read(4) == b"PK\x07\x08" else 12
+
+
+def _read_folder(path: Path, taken: _Taken) -> None:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    try:
+        for folder, folders, names in os.walk(path, onerror=refuse):
+            for name in folders:
+                full = os.path.join(folder, name)
+                if not stat.S_ISDIR(os.lstat(full).st_mode):
+                    raise UntrustedError(f"{path}: member {name!r} is not a regular file")
+            for name in names:
+                full = os.path.join(folder, name)
+                relative = Path(full).relative_to(path).as_posix()
+                if not stat.S_ISREG(os.lstat(full).st_mode):
+                    raise UntrustedError(f"{path}: member {relative!r} is not a regular file")
+                # Not followed, should it have become a link meanwhile.
+                with open(os.open(full, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                    taken.take(relative, file.read)
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise FormatError(f"{path} cannot be read: {_reason(error)}") from None
 
 
-def _folder(path: Path) -> Iterator[tuple[str, bytes]]:
-    for folder, folders, names in os.walk(path):
-        for name in (*folders, *names):
-            full = Path(folder, name)
-            relative = full.relative_to(path).as_posix()
-            mode = full.lstat().st_mode
-            if stat.S_ISDIR(mode):
-                continue
-            if not stat.S_ISREG(mode):
-                raise UntrustedError(f"{path}: member {relative!r} is not a regular file")
-            if full.lstat().st_size > MAX_MEMBER_BYTES:
-                raise UntrustedError(
-                    f"{path}: member {relative!r} is over {MAX_MEMBER_BYTES} bytes"
-                )
-            yield relative, full.read_bytes()
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
-from provgraph.service.asking import open_reader, reindex
+from provgraph.service.asking import open_reader
+from provgraph.service.home import readable_ledger
+from provgraph.settings import Settings
 from tests.bench import with_provgraph
 from tests.bench.measure import digits
 from tests.bench.recording import WARM_UP_RUNS
 from tests.bench.results import Scale, Section, Table, Target
 from tests.bench.stores import Stores, disk_bytes
+from tests.bench.workload import MODEL, facts
 
 WANTED_LEDGER_SHARE = 1 / 5
-WANTED_ALL_SHARE = 2.0
+WANTED_BOTH_SHARE = 2.0
 
 
 def run(stores: Stores, scale: Scale) -> Section:
-    """Weigh the stores that recording filled."""
+    """Weigh the stores that recording filled, and a copy that grew run by run afterwards."""
     runs = scale.runs + WARM_UP_RUNS
     with with_provgraph.home(stores.home) as settings:
-        _fold(settings.ledger_path)
-        ledger = disk_bytes(*settings.home.glob("ledger.db*"))
-        with open_reader(settings) as reader:
-            quads = reader.index.quad_count()
-            reader.index.close_store()
-        replayed = disk_bytes(settings.index_folder)
-        reindex(settings)
-        rebuilt = disk_bytes(settings.index_folder)
+        ledger = _ledger_bytes(settings)
+        with open_reader(settings):
+            pass
+        index = disk_bytes(settings.index_folder)
+        statements, records = _statements(settings)
         inside = _ledger_table(settings.ledger_path, runs)
+    later = scale.block_runs
+    grown_ledger, grown_index = _grown(stores, first=scale.runs + WARM_UP_RUNS, count=later)
     sizes = [
-        ("ledger", ledger),
-        ("index, after replay in batches", replayed),
-        ("index, after `provgraph reindex`", rebuilt),
+        ("ledger", ledger / runs),
+        ("index, as the first question builds it", index / runs),
+        (
+            f"index, after {later} more runs with a question after each",
+            grown_index / (runs + later),
+        ),
     ]
     targets: tuple[Target, ...] = ()
     if stores.mlflow is not None:
-        theirs = disk_bytes(stores.mlflow.path)
+        theirs = disk_bytes(stores.mlflow.path) / runs
         sizes.append(("MLflow's database", theirs))
-        # The larger of the two indexes counts: who only ever asks has the one made by replay.
-        targets = _targets(ledger=ledger, index=max(replayed, rebuilt), theirs=theirs)
+        targets = _targets(
+            ledger=ledger / runs,
+            both=(ledger + index) / runs,
+            grown=(grown_ledger + grown_index) / (runs + later),
+            theirs=theirs,
+        )
     note = (
-        f"The index holds {quads:,} quads, {quads / runs:.0f} per run, and takes"
-        f" {replayed / quads:.0f} bytes for each after replay, {rebuilt / quads:.0f} after"
-        " reindexing. It is disposable: the ledger alone must be kept and backed up."
+        f"The ledger's {records:,} records hold {statements:,} statements,"
+        f" {statements / runs:.0f} per run. Each stands in the index twice, in the graph of its"
+        " record and, once for all records that make it, in the default graph; that takes"
+        f" {index / statements:.0f} bytes per statement. Below half a gigabyte the engine"
+        " compresses only what was loaded at once, which is why an index that grew run by run takes"
+        " more; `provgraph reindex` brings it back. The index is disposable: the ledger alone must"
+        " be kept."
     )
     return Section(
         title="Disk",
@@ -53,7 +67,7 @@ def run(stores: Stores, scale: Scale) -> Section:
                 title="Disk space, in blocks that the file system has given",
                 head=("", "bytes per run", "of the ledger"),
                 rows=tuple(
-                    (name, f"{size / runs:,.0f}", f"{size / ledger:.2f}") for name, size in sizes
+                    (name, f"{size:,.0f}", f"{size / (ledger / runs):.2f}") for name, size in sizes
                 ),
             ),
             inside,
@@ -63,29 +77,58 @@ def run(stores: Stores, scale: Scale) -> Section:
     )
 
 
-def _targets(*, ledger: int, index: int, theirs: int) -> tuple[Target, ...]:
-    share, both = ledger / theirs, (ledger + index) / theirs
+def _grown(stores: Stores, *, first: int, count: int) -> tuple[int, int]:
+    """Return the bytes of ledger and index of a copy, after runs with a question after each."""
+    copy = stores.folder / "grown"
+    shutil.copytree(stores.home, copy, ignore=shutil.ignore_patterns("*-inbox"))
+    with with_provgraph.home(copy) as settings:
+        for number in range(first, first + count):
+            with_provgraph.record(facts(number))
+            with open_reader(settings) as reader:
+                reader.ask("Q10", {"run": f"{MODEL}:{number}"})
+        return _ledger_bytes(settings), disk_bytes(settings.index_folder)
+
+
+def _ledger_bytes(settings: Settings) -> int:
+    """Return what the ledger takes once its write-ahead log is folded into its file.
+
+    Closing the last connection does that; it is open here for the next run.
+    """
+    db = sqlite3.connect(settings.ledger_path)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    return disk_bytes(*settings.home.glob("ledger.db*"))
+
+
+def _statements(settings: Settings) -> tuple[int, int]:
+    """Return how many statements the ledger's records hold, and how many records there are."""
+    with readable_ledger(settings) as ledger:
+        counts = [len(record.graph_nq.splitlines()) for record in ledger.records()]
+    return sum(counts), len(counts)
+
+
+def _targets(*, ledger: float, both: float, grown: float, theirs: float) -> tuple[Target, ...]:
+    together = "Disk of ledger and index together, against MLflow's database"
     return (
         Target(
             what="Disk of the ledger, against MLflow's database",
             wanted="at most a fifth",
-            found=f"{digits(share)} of it, 1 / {digits(1 / share)}",
-            is_met=share <= WANTED_LEDGER_SHARE,
+            found=f"1 / {digits(theirs / ledger)}",
+            is_met=ledger / theirs <= WANTED_LEDGER_SHARE,
         ),
         Target(
-            what="Disk of ledger and index together, against MLflow's database",
-            wanted="at most twice",
-            found=f"{digits(both)} times",
-            is_met=both <= WANTED_ALL_SHARE,
+            what=f"{together}, index built at once",
+            wanted=f"at most {WANTED_BOTH_SHARE:g} times",
+            found=f"{digits(both / theirs)} times",
+            is_met=both / theirs <= WANTED_BOTH_SHARE,
+        ),
+        Target(
+            what=f"{together}, index grown run by run",
+            wanted=f"at most {WANTED_BOTH_SHARE:g} times",
+            found=f"{digits(grown / theirs)} times",
+            is_met=grown / theirs <= WANTED_BOTH_SHARE,
         ),
     )
-
-
-def _fold(path: Path) -> None:
-    """Fold the write-ahead log into the ledger's file, as closing the last connection does."""
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
 
 
 def _ledger_table(path: Path, runs: int) -> Table:

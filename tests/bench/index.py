@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from pathlib import Path
 
-from provgraph.service.asking import Reader, open_reader, reindex
+from provgraph.service.asking import open_reader, reindex
 from provgraph.settings import Settings
-from tests.bench import with_provgraph
-from tests.bench.measure import Sample, Spread, cpu, measured, wall
+from tests.bench import asking, with_provgraph
+from tests.bench.measure import Sample, Spread, cpu, measured, spread, wall
 from tests.bench.results import Scale, Section, Table
 from tests.bench.stores import Stores
-from tests.bench.workload import EXPERIMENT, MODEL, facts
+from tests.bench.workload import MODEL, facts
 
 _REBUILDS = 3
+_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def run(stores: Stores, scale: Scale) -> Section:
@@ -29,7 +31,7 @@ def run(stores: Stores, scale: Scale) -> Section:
         rebuilds = [measured(lambda: reindex(settings)) for _ in range(rounds)]
         with open_reader(settings) as reader:
             quads = reader.index.quad_count()
-            questions = _questions(reader, scale)
+        questions = _questions(scale)
         after_one = []
         for number in range(scale.repeats):
             with_provgraph.record(facts(10_000_000 + number))
@@ -53,7 +55,7 @@ def run(stores: Stores, scale: Scale) -> Section:
                 rows=(
                     *questions,
                     (
-                        "open, take in one new run, list an experiment's attempts (Q13)",
+                        "open the index, take in one new run, ask for its parameters",
                         wall(after_one).text(scale=1000),
                         "",
                     ),
@@ -74,33 +76,21 @@ def _first_question(settings: Settings) -> int:
         return len(reader.ask("Q10", {"run": f"{MODEL}:0"}).rows)
 
 
-def _questions(reader: Reader, scale: Scale) -> list[tuple[str, ...]]:
-    model, other, data = f"{MODEL}:0", f"{MODEL}:1", "dataset/train"
-    asked: dict[str, Callable[[], int]] = {
-        "lineage of a model, upwards": lambda: len(
-            reader.walk(model, up=True, max_depth=None).nodes
-        ),
-        "lineage of a dataset that all runs used, downwards": lambda: len(
-            reader.walk(data, up=False, max_depth=None).nodes
-        ),
-    }
-    for name, values in {
-        "Q01": {"model": model},
-        "Q02": {"model": model},
-        "Q10": {"run": model},
-        "Q11": {"run": model},
-        "Q12": {"run": model},
-        "Q13": {"experiment": EXPERIMENT},
-        "Q15": {"model": model},
-        "Q19": {"dataset": data},
-        "Q22": {"before": model, "after": other},
-    }.items():
-        asked[name] = lambda name=name, values=values: len(reader.ask(name, values).rows)
+def _questions(scale: Scale) -> list[tuple[str, ...]]:
+    """Ask each question in a process of its own: one that never ends takes no other with it."""
     rows = []
-    for name, ask in asked.items():
-        count = ask()
-        samples = [measured(ask) for _ in range(scale.repeats)]
-        rows.append((name, wall(samples).text(scale=1000), f"{count:,}"))
+    for name in asking.QUESTIONS:
+        command = [sys.executable, "-m", "tests.bench.asking", name, str(scale.repeats)]
+        try:
+            done = subprocess.run(
+                command, check=True, capture_output=True, timeout=asking.TIMEOUT_S, cwd=_REPOSITORY
+            )
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+            limits = f"{asking.TIMEOUT_S} s and {asking.MEMORY_BYTES >> 30} GiB"
+            rows.append((name, f"**no answer** within {limits}", ""))
+            continue
+        answer = json.loads(done.stdout)
+        rows.append((name, spread(answer["wall_s"]).text(scale=1000), f"{answer['rows']:,}"))
     return rows
 
 

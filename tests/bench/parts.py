@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from provgraph import terms
-from provgraph.capture import journal, scope, state, surroundings
+from provgraph.capture import journal, recorder, scope, state
 from provgraph.capture import run as capture_run
 from provgraph.ledger import sqlite as ledger
 from provgraph.ledger.rows import StoredRecord
@@ -24,17 +24,15 @@ from tests.bench.stores import Stores
 from tests.bench.workload import facts
 
 PARTS: Mapping[str, Sequence[Place]] = {
-    "surroundings: command, environment, source code": [
-        (surroundings, name) for name in ("_invocation", "environment_fact", "_source_code")
-    ],
+    "surroundings: command, environment, source code, seeds": [(capture_run, "_write_probe")],
     "facts: the API's calls, in memory and as JSON": [
         *((capture_run.Run, name) for name in ("_start_run", "log_tags")),
         *((scope.Scope, name) for name in ("use", "generate", "log_params", "log_metrics")),
         (state.RunState, "apply"),
         (state.RunState, "run"),
+        (recorder, "line_of"),
     ],
     "journal: a file made, written and removed": [
-        (journal.Journal, "_open"),
         (journal.Journal, "write"),
         (journal.Journal, "close"),
     ],
@@ -48,7 +46,6 @@ PARTS: Mapping[str, Sequence[Place]] = {
     "ledger: entry checked, written and deflated": [(ledger, "prepare")],
     "ledger: tree and signed checkpoint": [
         (ledger.Ledger, "_frontier_of"),
-        (ledger.Ledger, "_last_checkpoint"),
         (ledger, "sign_checkpoint"),
     ],
     "ledger: SQLite transaction with its fsync": [(ledger.Ledger, "append")],

@@ -133,6 +133,7 @@ def _first_runs(stores: Stores, scale: Scale) -> tuple[Spread, list[str]]:
     """Return the CPU seconds of whole first runs in fresh interpreters, and heavy modules found."""
     seconds, heavy = [], set()
     environ = {**os.environ, "PROVGRAPH_HOME": str(stores.folder / "first")}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for _ in range(scale.repeats):
         done = subprocess.run(
             [sys.executable, "-c", _FIRST_RUN, *HEAVY],

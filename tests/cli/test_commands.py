@@ -113,7 +113,7 @@ def test_q22_shows_what_differs_and_leaves_out_what_is_shared(told, capsys):
     parameters = sorted(
         (row["only"], row["name"], row["value"]) for row in found if row["what"] == "parameter"
     )
-    assert parameters == [("after", "depth", "6"), ("before", "depth", "3")]
+    assert parameters == [("after", "depth", 6), ("before", "depth", 3)]
     assert [row for row in found if row["what"] == "data"] == []
 
 
