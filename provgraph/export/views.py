@@ -2,34 +2,49 @@
 
 Signatures cover graph.nq; people read Turtle, TriG and JSON-LD. A view that says more, less or
 something else is how a reader would be fooled, so each is parsed and compared statement by
-statement. JSON-LD is read with the packaged context only (nothing is ever fetched), and a key that
-the context does not define is refused: processors drop it silently, people would read it.
+statement. Parsers drop what they need not understand (comments, undefined keys, nodes without an
+absolute name), and people would read it: so nothing may stand in a view that makes no statement.
+JSON-LD is read with the packaged context only; nothing is ever fetched.
+
+Not here: the title in bundle.json, HOWTO-VERIFY.txt and ro-crate-metadata.json. They are words of
+whoever exported the bundle, signed by the log key and by nobody else.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import pyoxigraph as ox
 
-from provgraph import resources, vocab
-from provgraph.errors import UntrustedError
+from provgraph import resources, terms, vocab
+from provgraph.errors import FormatError, UntrustedError
+from provgraph.export.shape import require_lineage_shape, require_secured_shape
 from provgraph.seal.bundle import VerifiedBundle
+from provgraph.seal.proof import parse_proof_config
 
 DATA_INTEGRITY_CONTEXT: Final = "https://w3id.org/security/data-integrity/v2"
-_KEYWORDS: Final = frozenset(
-    {"@context", "@id", "@type", "@value", "@graph", "@language", "@list", "@set", "@included"}
+
+# IRIs and strings are skipped; the rest are things that a parser drops and a reader sees.
+_UNSAID = re.compile(
+    r"<[^\x00-\x20<>\"{}|^`\\]*>"
+    r"|\"(?:[^\"\\\n]|\\.)*\""
+    r"|(?P<comment>\#)"
+    r"|(?P<nothing>\{\s*\})"
+    r"|(?P<prefix>@prefix|@base|(?<!\S)(?:(?i:prefix|base))(?!\S))"
 )
+_PREFIX = re.compile(r"^@prefix ([a-z]*): <([^>]*)> \.$", re.MULTILINE)
 
 
 def check_views(bundle: VerifiedBundle) -> int:
     """Compare every view with the signed graphs; return how many were compared.
 
     10. record.ttl, record.jsonld, lineage.trig and lineage.jsonld hold exactly the statements of
-        the signed graphs, and record.jsonld carries the record's own proof (a view that misleads
-        its readers).
+        the signed graphs and nothing besides, record.jsonld carries the record's own proof, and
+        lineage.jsonld begins at the thing that the bundle explains (a view that misleads its
+        readers).
 
     Raises:
         UntrustedError: a view that differs, does not parse, or is missing.
@@ -44,17 +59,26 @@ def check_views(bundle: VerifiedBundle) -> int:
         triples = {quad.triple for quad in signed}
         turtle = _parse(bundle, f"{folder}/record.ttl", ox.RdfFormat.TURTLE)
         _require_equal(f"{folder}/record.ttl", {quad.triple for quad in turtle}, triples)
-        document = _load(bundle, f"{folder}/record.jsonld")
-        _check_proof(f"{folder}/record.jsonld", document, record.entry.proof_value)
-        plain = {key: value for key, value in document.items() if key != "proof"}
-        _require_equal(f"{folder}/record.jsonld", _expand(plain, context, folder), signed)
+        name = f"{folder}/record.jsonld"
+        document = _load(bundle, name)
+        proof = document.pop("proof", None)
+        if proof != _proof(bundle, folder, record.entry.proof_value):
+            raise UntrustedError(f"{name}: its proof is not the record's proof")
+        context_after = [vocab.CONTEXT, DATA_INTEGRITY_CONTEXT]
+        switched_off = _switched_off(document, context_after, context, name)
+        _shaped(name, require_secured_shape, document, context, switched_off)
+        _require_equal(name, _expand(document, context, switched_off, name), signed)
         compared += 2
     trig = set(_parse(bundle, "lineage.trig", ox.RdfFormat.TRIG))
     _require_equal("lineage.trig", trig, union)
-    found = _expand(_load(bundle, "lineage.jsonld"), context, "lineage.jsonld")
-    _require_equal(
-        "lineage.jsonld", {quad.triple for quad in found}, {quad.triple for quad in union}
-    )
+    name = "lineage.jsonld"
+    document = _load(bundle, name)
+    if document.get("id") != bundle.root:
+        raise UntrustedError(f"{name}: expected a tree of {bundle.root}")
+    switched_off = _switched_off(document, [vocab.CONTEXT], context, name)
+    _shaped(name, require_lineage_shape, document, context, switched_off)
+    found = _expand(document, context, switched_off, name)
+    _require_equal(name, {quad.triple for quad in found}, {quad.triple for quad in union})
     return compared + 2
 
 
@@ -71,10 +95,19 @@ def _first(statements: Iterable[Any]) -> str:
 
 
 def _parse(bundle: VerifiedBundle, name: str, form: ox.RdfFormat) -> list[ox.Quad]:
+    data = _member(bundle, name)
     try:
-        return list(ox.parse(_member(bundle, name), format=form))
+        text = data.decode("utf-8")
+        found = list(ox.parse(data, format=form))
     except (SyntaxError, ValueError) as error:
         raise UntrustedError(f"{name} does not parse: {error}") from None
+    unsaid = [match.lastgroup for match in _UNSAID.finditer(text) if match.lastgroup]
+    declared = _PREFIX.findall(text)
+    if "comment" in unsaid or "nothing" in unsaid:
+        raise UntrustedError(f"{name} holds a comment or an empty graph, which nobody signed")
+    if len(unsaid) != len(declared) or not set(declared) <= set(vocab.PREFIXES.items()):
+        raise UntrustedError(f"{name}: expected prefixes of provgraph only, found {declared}")
+    return found
 
 
 def _member(bundle: VerifiedBundle, name: str) -> bytes:
@@ -108,47 +141,66 @@ def _context(bundle: VerifiedBundle) -> Mapping[str, Any]:
             "context.jsonld is not the context v1 that this provgraph ships, so the JSON-LD views"
             " could mean anything; the signed graphs themselves verified"
         )
-    terms: Mapping[str, Any] = json.loads(packaged)["@context"]
-    return terms
+    context: Mapping[str, Any] = json.loads(packaged)["@context"]
+    return context
 
 
-def _expand(document: dict[str, Any], context: Mapping[str, Any], name: str) -> set[ox.Quad]:
+def _switched_off(
+    document: Mapping[str, Any], expected: list[str], context: Mapping[str, Any], name: str
+) -> frozenset[str]:
+    """Return the prefixes that a document switches off, since an IRI in it has such a scheme.
+
+    Raises:
+        UntrustedError: its context is another one than that of provgraph, or changes a term of it.
+    """
     stated = document.get("@context")
-    first, *others = stated if isinstance(stated, list) else [stated]
-    shadowed = [each for each in others if each != DATA_INTEGRITY_CONTEXT]
-    if first != vocab.CONTEXT or not all(_only_switches_off(each) for each in shadowed):
-        raise UntrustedError(f"{name}: expected the context {vocab.CONTEXT}, found {stated!r:.200}")
-    _refuse_undefined(document, context, name)
-    local = {**document, "@context": [context, *shadowed]}
+    listed = stated if isinstance(stated, list) else [stated]
+    extra = listed[len(expected) :]
+    off = extra[0] if len(extra) == 1 and isinstance(extra[0], dict) else {}
+    is_harmless = all(
+        value is None and isinstance(context.get(prefix), dict) and context[prefix].get("@prefix")
+        for prefix, value in off.items()
+    )
+    if listed[: len(expected)] != expected or bool(extra) != bool(off) or not is_harmless:
+        raise UntrustedError(f"{name}: expected the context {expected}, found {stated!r:.200}")
+    return frozenset(off)
+
+
+def _shaped(
+    name: str,
+    require: Callable[[dict[str, Any], Mapping[str, Any], frozenset[str]], None],
+    document: dict[str, Any],
+    context: Mapping[str, Any],
+    switched_off: frozenset[str],
+) -> None:
+    try:
+        require(document, context, switched_off)
+    except FormatError as error:
+        raise UntrustedError(f"{name}: {error}") from None
+
+
+def _expand(
+    document: Mapping[str, Any],
+    context: Mapping[str, Any],
+    switched_off: frozenset[str],
+    name: str,
+) -> set[ox.Quad]:
+    local = {**document, "@context": [context, dict.fromkeys(sorted(switched_off))]}
     try:
         data = json.dumps(local).encode()
         return set(ox.parse(data, format=ox.RdfFormat.JSON_LD))
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError) as error:
         raise UntrustedError(f"{name} does not parse: {error}") from None
 
 
-def _only_switches_off(context: object) -> bool:
-    """Whether a context only switches prefixes off, which an IRI with such a scheme needs."""
-    return isinstance(context, dict) and all(value is None for value in context.values())
-
-
-def _refuse_undefined(document: dict[str, Any], context: Mapping[str, Any], name: str) -> None:
-    prefixes = {key for key in context if f"{key}:" not in context}
-    stack: list[Any] = [{key: value for key, value in document.items() if key != "@context"}]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, list):
-            stack.extend(value)
-        elif isinstance(value, dict):
-            for key, inner in value.items():
-                prefix = key.partition(":")[0]
-                is_known = key in context or key in _KEYWORDS or (":" in key and prefix in prefixes)
-                if not is_known or key == "@context":
-                    raise UntrustedError(f"{name}: the key {key[:100]!r} is not in the context")
-                stack.append(inner)
-
-
-def _check_proof(name: str, document: Mapping[str, Any], proof_value: str) -> None:
-    proof = document.get("proof")
-    if not isinstance(proof, dict) or proof.get("proofValue") != proof_value:
-        raise UntrustedError(f"{name}: its proof is not the record's proof")
+def _proof(bundle: VerifiedBundle, folder: str, proof_value: str) -> dict[str, str]:
+    """Return the proof that record.jsonld must carry: proof.nq in JSON, with its value."""
+    proof = parse_proof_config(bundle.members[f"{folder}/proof.nq"])
+    return {
+        "type": "DataIntegrityProof",
+        "cryptosuite": proof.cryptosuite,
+        "created": terms.format_time(proof.created),
+        "verificationMethod": proof.verification_method,
+        "proofPurpose": "assertionMethod",
+        "proofValue": proof_value,
+    }

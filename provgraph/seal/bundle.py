@@ -23,7 +23,15 @@ from provgraph.seal.charter import Charter, open_charter
 from provgraph.seal.entry import Entry, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES
 from provgraph.seal.members import MANIFEST, read_members
-from provgraph.seal.multikey import ED25519, PublicKey, did_key, encode_multikey, multibase_decode
+from provgraph.seal.multikey import (
+    ED25519,
+    PublicKey,
+    decode_multikey,
+    did_key,
+    encode_multikey,
+    multibase_decode,
+    public_pem,
+)
 from provgraph.seal.note import (
     Checkpoint,
     NoteKey,
@@ -34,12 +42,15 @@ from provgraph.seal.note import (
 )
 from provgraph.seal.proof import verify_seal
 from provgraph.seal.tlogproof import parse_tlog_proof, verify_tlog_proof
+from provgraph.terms import parse_lines
 
 MANIFEST_HEADER: Final = "provgraph-bundle/v1"
 BUNDLE_VERSION: Final = 1
+RECORD_KIND: Final = "record"  # of an entry; others stand for keys and tombstones
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 _RECORD = re.compile(r"records/([0-9]+)/graph\.nq")
-_GRAPH_NAME = re.compile(rb" <([^\x00-\x20<>\"{}|^`\\]+)> \.\n")
+_SHA256 = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_ATTACHED = re.compile(rb"#attachment> <[^>]*/content/sha256/([0-9a-f]{64})> ")
 
 Report = Callable[[int, str], None]
 """Called with (step number, what was checked) as each step passes."""
@@ -94,14 +105,19 @@ def verify_bundle(
     3. MANIFEST is signed by the log key, and lists every member with its SHA-256 (changed, added or
        removed files).
     4. The checkpoint is signed by all log keys of the charter, for this origin (a checkpoint of
-       another log, or one forged by who could break one kind of signature).
+       another log, or one forged by who could break one kind of signature); bundle.json speaks of
+       that ledger at that size.
     5. Every record: the seal verifies over its graph (EdDSA Cryptosuites 1.0, 3.2.2).
-    6. Every record: the entry names this graph, these hashes and this proof, and every statement
-       lies in the graph of that name (a proof of another graph, a swapped signature).
-    7. Every record: the entry stands in the tree of the checkpoint (RFC 9162 inclusion), and no two
-       records claim one place (a record that was never in the ledger).
-    8. Every producer key is listed in trust.json; with `producer_keys`, among those.
-    9. Every attachment has the SHA-256 that its name says, and a signed graph mentions it.
+    6. Every record: the entry is one of a record, names this graph, these hashes and this proof,
+       and every line is a canonical statement in the graph of that name (a proof of another graph,
+       a swapped signature, an entry that means something else).
+    7. Every record: the entry stands in the tree of the checkpoint (RFC 9162 inclusion), no two
+       records claim one place, and bundle.json lists exactly these (a record that was never in the
+       ledger).
+    8. Every producer key is listed in trust.json; with `producer_keys`, among those. Every file
+       under keys/ holds the key of its name (a key for openssl that is not the one named).
+    9. Every attachment has the SHA-256 that its name says and a signed graph mentions it, and none
+       that a signed graph names as attached is left out.
 
     Args:
         path: zip or folder.
@@ -138,10 +154,13 @@ def verify_bundle(
 
         step = 4
         checkpoint = open_checkpoint(_member(members, "checkpoint"), *charter.log_keys)
+        about = _check_about(members, checkpoint)
         passed(f"checkpoint over {checkpoint.size} entries is signed by the log key")
 
         step = 5
-        folders = sorted(match[1] for name in members if (match := _RECORD.fullmatch(name)))
+        folders = sorted(
+            (match[1] for name in members if (match := _RECORD.fullmatch(name))), key=int
+        )
         if not folders:
             raise UntrustedError("the bundle holds no record, so it proves nothing")
         seals = {}
@@ -164,21 +183,20 @@ def verify_bundle(
         positions = {record.position for record in records}
         if len(positions) != len(records):
             raise UntrustedError("two records claim the same place in the ledger")
+        _check_list(about, records)
         passed(f"{len(folders)} entries are in the tree of {checkpoint.size} (RFC 9162)")
 
         step = 8
-        signers = _check_producers(members, records, producer_keys)
+        signers = _check_producers(members, records, log, producer_keys)
         passed(f"sealed by {', '.join(signers)}")
 
         step = 9
         attachments = _check_attachments(members, records)
         passed(f"{len(attachments)} attachments have the digests that signed graphs name")
-    except UntrustedError as error:
-        raise UntrustedError(f"step {step}: {error}") from None
-    except FormatError as error:
+    except (UntrustedError, FormatError) as error:
         raise UntrustedError(f"step {step}: {error}") from None
     return VerifiedBundle(
-        root=str(_json(members, "bundle.json")["root"]),
+        root=about["root"],
         charter=charter,
         checkpoint=checkpoint,
         records=tuple(records),
@@ -197,7 +215,7 @@ def _check_manifest(members: Mapping[str, bytes], origin: str, key: NoteKey) -> 
             f"expected a manifest of {MANIFEST_HEADER} {origin}, found {header[:200]!r}"
         )
     listed: dict[str, str] = {}
-    for line in rest.splitlines():
+    for line in rest.split("\n")[:-1]:
         match = _LINE.fullmatch(line)
         if match is None or match[2] in listed:
             raise FormatError(f"expected '<sha256>  <name>' once per file, found {line[:200]!r}")
@@ -212,6 +230,32 @@ def _check_manifest(members: Mapping[str, bytes], origin: str, key: NoteKey) -> 
     for name in listed:
         if name not in members:
             raise UntrustedError(f"{name} is in the manifest and not in the bundle: it was removed")
+
+
+def _check_about(members: Mapping[str, bytes], checkpoint: Checkpoint) -> dict[str, Any]:
+    """Read bundle.json, which says what the bundle explains, and hold it against the checkpoint."""
+    about = _json(members, "bundle.json")
+    for name, expected in (
+        ("version", BUNDLE_VERSION),
+        ("origin", checkpoint.origin),
+        ("ledgerSize", checkpoint.size),
+    ):
+        if about.get(name) != expected or isinstance(about[name], bool):
+            raise UntrustedError(
+                f"bundle.json: expected {name} {expected!r}, found {about.get(name)!r:.200}"
+            )
+    for name in ("root", "title"):
+        if not isinstance(about.get(name), str):
+            raise FormatError(
+                f"bundle.json: expected a text as {name}, found {about.get(name)!r:.200}"
+            )
+    return about
+
+
+def _check_list(about: Mapping[str, Any], records: Sequence[VerifiedRecord]) -> None:
+    found = [{"position": record.position, "graph": record.iri} for record in records]
+    if about.get("records") != found:
+        raise UntrustedError("bundle.json lists other records than the bundle holds")
 
 
 def _check_seal(members: Mapping[str, bytes], folder: str) -> str:
@@ -239,10 +283,11 @@ def _check_entry(members: Mapping[str, bytes], folder: str, proof_value: str) ->
         raise UntrustedError("the entry names another proof")
     if f"<{entry.verification_method}>".encode() not in proof_nq:
         raise UntrustedError("the entry names another verification method than its proof")
-    suffix = f" <{entry.graph}> .".encode()
-    for line in graph_nq[:-1].split(b"\n"):
-        if not line.endswith(suffix):
-            raise UntrustedError(f"a statement of graph.nq lies outside the graph {entry.graph}")
+    if entry.kind != RECORD_KIND:
+        raise UntrustedError(f"the entry is one of kind {entry.kind}, and stands for no record")
+    names = {graph for _, _, _, graph in parse_lines(graph_nq)}
+    if names != {f"<{entry.graph}>"}:
+        raise UntrustedError(f"a statement of graph.nq lies outside the graph {entry.graph}")
 
 
 def _check_place(
@@ -266,26 +311,52 @@ def _check_place(
 
 
 def _check_producers(
-    members: Mapping[str, bytes], records: list[VerifiedRecord], pinned: frozenset[str] | None
+    members: Mapping[str, bytes],
+    records: Sequence[VerifiedRecord],
+    log: PublicKey,
+    pinned: frozenset[str] | None,
 ) -> tuple[str, ...]:
-    trust = _json(members, "trust.json")
-    rows = trust.get("keys")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise FormatError("trust.json: expected a list of keys")
-    producers = {str(row.get("id")) for row in rows if row.get("role") == "producer"}
+    listed = _listed_keys(members)
+    logs = {did for role, did in listed if role == "log"}
+    if logs != {did_key(log)}:
+        raise UntrustedError(f"trust.json: expected the log key {did_key(log)}, found {logs}")
     signers = tuple(sorted({record.signer for record in records}))
     allowed = None if pinned is None else {_multikey(key) for key in pinned}
     for signer in signers:
-        if signer not in producers:
+        if ("producer", signer) not in listed:
             raise UntrustedError(f"{signer} sealed a record and is no producer in trust.json")
         if allowed is not None and _multikey(signer) not in allowed:
             raise UntrustedError(f"{signer} sealed a record and is not among the expected keys")
+    files = {name for name in members if name.startswith("keys/")}
+    expected = {f"keys/{role}-{_multikey(did)}.pem": did for role, did in listed}
+    for name in sorted(files ^ set(expected)):
+        raise UntrustedError(f"{name} is a key of trust.json or a file, and not both")
+    for name, did in expected.items():
+        if members[name] != public_pem(decode_multikey(_multikey(did))):
+            raise UntrustedError(f"{name} holds another key than its name says")
     return signers
 
 
+def _listed_keys(members: Mapping[str, bytes]) -> set[tuple[str, str]]:
+    """Return (role, did:key) of every key in trust.json."""
+    rows = _json(members, "trust.json").get("keys")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise FormatError("trust.json: expected a list of keys")
+    listed = set()
+    for row in rows:
+        role, multikey = str(row.get("role")), str(row.get("multikey"))
+        did = did_key(decode_multikey(multikey))
+        if row.get("id") != did:
+            raise UntrustedError(f"trust.json: expected the id {did}, found {row.get('id')!r:.200}")
+        listed.add((role, did))
+    return listed
+
+
 def _check_attachments(
-    members: Mapping[str, bytes], records: list[VerifiedRecord]
+    members: Mapping[str, bytes], records: Sequence[VerifiedRecord]
 ) -> dict[str, bytes]:
+    mentioned = {hit for record in records for hit in _SHA256.findall(record.graph_nq)}
+    attached = {hit for record in records for hit in _ATTACHED.findall(record.graph_nq)}
     found: dict[str, bytes] = {}
     for name, data in members.items():
         if not name.startswith("attachments/sha256-"):
@@ -293,10 +364,14 @@ def _check_attachments(
         hex_value = name.removeprefix("attachments/sha256-")
         if hashlib.sha256(data).hexdigest() != hex_value:
             raise UntrustedError(f"{name} has other bytes than its name says")
-        mention = f"/content/sha256/{hex_value}>".encode()
-        if not any(mention in record.graph_nq for record in records):
+        if hex_value.encode() not in mentioned:
             raise UntrustedError(f"{name} is mentioned in no signed graph")
         found[f"sha256:{hex_value}"] = data
+    for digest in sorted(hit.decode() for hit in attached):
+        if f"sha256:{digest}" not in found:
+            raise UntrustedError(
+                f"attachments/sha256-{digest} is left out; a signed graph names it"
+            )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROVGRAPH_HOME", str(folder / "home"))
         patch.chdir(work)
+        # As a script outside any checkout: otherwise the state of this one is a record more.
+        (work / "pipeline.py").write_text("")
+        patch.setattr(sys.modules["__main__"], "__file__", str(work / "pipeline.py"), raising=False)
         recorded_runs.record(work)
         found = {}
         for number, model in enumerate((recorded_runs.MODEL, recorded_runs.MODEL_WITH_DOUBLE)):
