@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from provgraph.loading import import_lock
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -47,6 +49,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'provgraph' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(_WHERE[name]), name)
+    with import_lock:
+        value = getattr(importlib.import_module(_WHERE[name]), name)
     globals()[name] = value
     return value

@@ -18,6 +18,7 @@ from typing import Any, Final
 from provgraph.capture.facts import Fact, encode
 from provgraph.capture.open_runs import PARENT_VARIABLE
 from provgraph.capture.seeds import read_seeds
+from provgraph.loading import import_lock
 from provgraph.records import Missing
 
 SOURCE_FRESH_S: Final = 30.0
@@ -25,10 +26,9 @@ SOURCE_FRESH_S: Final = 30.0
 
 @dataclass(slots=True)
 class _Known:
-    """What this process knows, and for which surroundings."""
+    """What this process knows already."""
 
-    invocation_of: object = None
-    invocation: dict[str, Any] = field(default_factory=dict)
+    invocation: tuple[object, dict[str, Any]] = (None, {})  # of which surroundings, and the fact
     source: dict[str, tuple[float, Any]] = field(default_factory=dict)  # folder -> (when, fact)
 
 
@@ -57,16 +57,18 @@ def environment_fact() -> Fact:
 def _invocation(environ: Mapping[str, str], argv: Sequence[str]) -> Any:
     variables = {name: value for name, value in environ.items() if name != PARENT_VARIABLE}
     surroundings = (os.getpid(), _working_folder(), tuple(argv), variables)
-    if _known.invocation_of != surroundings:
-        from provgraph.capture.invocation import probe_invocation
+    known_of, known = _known.invocation
+    if known_of != surroundings:
+        with import_lock:  # its probes import more
+            from provgraph.capture.invocation import probe_invocation
 
-        _known.invocation = encode(probe_invocation(environ, argv))
-        _known.invocation_of = surroundings
-        return _known.invocation
+            known = encode(probe_invocation(environ, argv))
+        _known.invocation = surroundings, known
+        return known
     missing: list[Missing] = []
     seeds = read_seeds(missing)
-    earlier = [each for each in _known.invocation.get("missing", ()) if not _is_of_seeds(each)]
-    return {**_known.invocation, "seeds": seeds, "missing": [*earlier, *map(encode, missing)]}
+    earlier = [each for each in known.get("missing", ()) if not _is_of_seeds(each)]
+    return {**known, "seeds": seeds, "missing": [*earlier, *map(encode, missing)]}
 
 
 def _is_of_seeds(missing: Mapping[str, str]) -> bool:
@@ -83,9 +85,10 @@ def _working_folder() -> str | None:
 @functools.cache
 def _environment_text() -> str:
     """Return the environment as JSON text: the text itself is what its readers look up."""
-    from provgraph.capture.environment import probe_environment
+    with import_lock:  # its probes import more
+        from provgraph.capture.environment import probe_environment
 
-    return json.dumps(encode(probe_environment()), sort_keys=True)
+        return json.dumps(encode(probe_environment()), sort_keys=True)
 
 
 def _source_code(now_s: float) -> Any:
@@ -94,7 +97,10 @@ def _source_code(now_s: float) -> Any:
     start = os.path.dirname(os.path.abspath(main)) if main else os.getcwd()
     known = _known.source.get(start)
     if known is None or not 0 <= now_s - known[0] < SOURCE_FRESH_S:
-        from provgraph.capture.source import probe_source
+        with import_lock:
+            import subprocess  # noqa: F401 - for git, which is asked outside of the lock
+
+            from provgraph.capture.source import probe_source
 
         known = _known.source[start] = (now_s, encode(probe_source(Path(start))))
     return known[1]

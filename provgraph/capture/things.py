@@ -18,6 +18,7 @@ from provgraph.capture.redact import redact
 from provgraph.capture.values import describe_error, plain_text, whole_number
 from provgraph.digests import Digest
 from provgraph.errors import CaptureError, FormatError
+from provgraph.loading import import_lock
 from provgraph.records import Entity, Missing
 
 KINDS: Final = ("dataset", "model", "feature-set", "file")
@@ -148,7 +149,8 @@ def _by_uri(text: str, kind: str, facts: dict[str, Any]) -> Entity:
 
 
 def _by_path(text: str, kind: str, facts: dict[str, Any]) -> Entity:
-    from provgraph.capture.files import digest_with_progress
+    with import_lock:
+        from provgraph.capture.files import digest_with_progress
 
     if not text:  # pathlib takes it for the working folder, which nobody means
         reason = "expected a path, found an empty text"
@@ -182,7 +184,8 @@ def _by_path(text: str, kind: str, facts: dict[str, Any]) -> Entity:
 
 
 def _by_content(thing: Any, kind: str | None, facts: dict[str, Any]) -> Entity:
-    from provgraph.capture.data import describe, describe_object
+    with import_lock:
+        from provgraph.capture.data import describe, describe_object
 
     try:
         described = describe(thing)

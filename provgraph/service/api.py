@@ -31,6 +31,7 @@ from provgraph.capture.values import (
     whole_number,
 )
 from provgraph.errors import CaptureError, LedgerError, ProvgraphError, UntrustedError
+from provgraph.loading import import_lock
 from provgraph.records import (
     Agent,
     Approval,
@@ -58,12 +59,14 @@ class _LazySink:
         return self._settings.journal_folder
 
     def seal(self, state: RunState) -> Receipt:
-        from provgraph.service.recording import LocalSink
+        with import_lock:
+            from provgraph.service.recording import LocalSink
 
         return LocalSink(self._settings).seal(state)
 
     def last_run(self, *, name: str, project: str | None) -> str | None:
-        from provgraph.service.recording import LocalSink
+        with import_lock:
+            from provgraph.service.recording import LocalSink
 
         return LocalSink(self._settings).last_run(name=name, project=project)
 
@@ -325,9 +328,10 @@ def _record(what: str, record: LaterFact, *, called: str | None) -> Receipt | No
 
     `called` is what the caller called the thing it is about, where that must be looked up.
     """
-    from provgraph.service import recording, recovery
-    from provgraph.service.home import writable_ledger
-    from provgraph.service.things import about
+    with import_lock:
+        from provgraph.service import recording, recovery
+        from provgraph.service.home import writable_ledger
+        from provgraph.service.things import about
 
     settings = load(os.environ)
     try:
@@ -360,7 +364,8 @@ def _settings() -> Settings | None:
 
 def _model(model: Any) -> tuple[Entity, str | None]:
     """Return the model as far as it can be told without the ledger, and the name to look up."""
-    from provgraph.service.things import is_path_like
+    with import_lock:
+        from provgraph.service.things import is_path_like
 
     if isinstance(model, Handle):
         entity = model.entity

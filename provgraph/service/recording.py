@@ -20,6 +20,7 @@ from provgraph.digests import Digest
 from provgraph.errors import FormatError
 from provgraph.ledger.rows import NameRow, Pending
 from provgraph.ledger.sqlite import Ledger
+from provgraph.loading import import_lock
 from provgraph.records import (
     Entity,
     Environment,
@@ -52,7 +53,8 @@ class LocalSink:
 
     def last_run(self, *, name: str, project: str | None) -> str | None:
         """Return the id of the latest run of that name in that project unless it completed."""
-        from provgraph.service.recovery import recover
+        with import_lock:
+            from provgraph.service.recovery import recover
 
         recover(self._settings)  # the run to go on from is often one that was killed
         with writable_ledger(self._settings) as ledger:
