@@ -139,7 +139,11 @@ class Inbox:
         """
         if self._turn is None:
             return []
-        names = sorted(os.listdir(self._turn))
+        try:
+            names = sorted(os.listdir(self.folder))
+        except OSError as error:
+            logger.debug("inbox not read folder=%s error=%s", self.folder, error)
+            return []
         found: list[Waiting] = []
         size_bytes = 0
         for name in names:

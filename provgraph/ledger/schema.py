@@ -72,6 +72,8 @@ _STORAGE_CODES: Final = {
     sqlite3.SQLITE_PERM: "access was refused; mend the permissions of file and folder",
     sqlite3.SQLITE_IOERR: "reading or writing failed; look at the disk (space, quota, health)",
     sqlite3.SQLITE_NOMEM: "memory ran out; free memory and repeat",
+    sqlite3.SQLITE_PROTOCOL: "locks on the file did not work; keep the ledger on a local disk, and"
+    " repeat",
 }
 
 

@@ -16,6 +16,7 @@ import os
 import shutil
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -148,7 +149,8 @@ def _child(workload: str, folder: Path, skip: Callable[[], object], count: int, 
         WORKLOADS[workload](folder, say)
         say("end", None)
     except BaseException as error:
-        say("error", f"{type(error).__name__}: {error}")
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        say("error", f"{type(error).__name__}: {error} at {where.filename}:{where.lineno}")
 
 
 def _case(workload: str, folder: Path, skip: Callable[[], object], count: int) -> dict[str, object]:

@@ -1,0 +1,109 @@
+"""Measures how fast records are acknowledged: one producer, many threads, many processes.
+
+    python group_rates.py <folder>
+
+Prints records per second as JSON. Producers have sealed their records before the clock starts.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "ledger"), str(HERE.parents[1])]
+
+from ledger_samples import LOG_SEED, PRODUCER_SEED, clock, pending_run, small  # noqa: E402
+
+from provgraph.ledger.group import Committer  # noqa: E402
+from provgraph.ledger.rows import Pending  # noqa: E402
+from provgraph.ledger.sqlite import Ledger  # noqa: E402
+from provgraph.seal.keys import signer_from_seed  # noqa: E402
+
+PRODUCERS = 32
+EACH = 30
+
+Make = Callable[..., Pending]
+
+
+def open_ledger(folder: Path) -> Ledger:
+    return Ledger.open(folder / "ledger.db", log_signer=signer_from_seed(LOG_SEED), clock=clock)
+
+
+def records(make: Make, start: int, count: int) -> list[Pending]:
+    signer = signer_from_seed(PRODUCER_SEED)
+    return [make(number, signer=signer) for number in range(start, start + count)]
+
+
+def one(folder: Path, make: Make) -> float:
+    items = records(make, 0, 5 * EACH)
+    with open_ledger(folder) as ledger:
+        started = time.perf_counter()
+        for item in items:
+            ledger.append([item])
+        return len(items) / (time.perf_counter() - started)
+
+
+def threads(folder: Path, make: Make) -> float:
+    shares = [records(make, EACH * number, EACH) for number in range(PRODUCERS)]
+
+    def produce(share: Sequence[Pending]) -> None:
+        for item in share:
+            committer.append([item])
+
+    with open_ledger(folder) as ledger, Committer(ledger) as committer:
+        workers = [threading.Thread(target=produce, args=(share,)) for share in shares]
+        started = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return PRODUCERS * EACH / (time.perf_counter() - started)
+
+
+def _process(folder: Path, make: Make, start: int, ready: Any, go: Any) -> None:
+    items = records(make, start, EACH)
+    with open_ledger(folder) as ledger:
+        ready.release()
+        go.wait()
+        for item in items:
+            ledger.append([item])
+
+
+def processes(folder: Path, make: Make) -> float:
+    open_ledger(folder).close()
+    ready, go = multiprocessing.Semaphore(0), multiprocessing.Event()
+    workers = [
+        multiprocessing.Process(target=_process, args=(folder, make, EACH * number, ready, go))
+        for number in range(PRODUCERS)
+    ]
+    for worker in workers:
+        worker.start()
+    for _ in workers:
+        ready.acquire()
+    started = time.perf_counter()
+    go.set()
+    for worker in workers:
+        worker.join()
+    return PRODUCERS * EACH / (time.perf_counter() - started)
+
+
+def main(folder: Path) -> None:
+    found: dict[str, dict[str, float]] = {}
+    for name, make in (("small", small), ("run", pending_run)):
+        found[name] = {}
+        for way in (one, threads, processes):
+            place = folder / f"{name}-{way.__name__}"
+            place.mkdir()
+            found[name][way.__name__] = round(way(place, make), 1)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
