@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from provgraph.loading import import_lock
-
 __version__ = "0.1.0"
 
 __all__ = [
@@ -48,6 +46,8 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'provgraph' has no attribute {name!r}")
     import importlib
+
+    from provgraph.loading import import_lock
 
     with import_lock:
         value = getattr(importlib.import_module(_WHERE[name]), name)
