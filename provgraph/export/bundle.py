@@ -17,8 +17,8 @@ from provgraph.export import crate, jsonld, rdf
 from provgraph.export.howto import howto_verify
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
-from provgraph.seal.bundle import BUNDLE_VERSION, write_manifest
-from provgraph.seal.entry import parse_entry
+from provgraph.seal.bundle import BUNDLE_VERSION, listing, write_manifest
+from provgraph.seal.entry import SEALED_BY, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES, Signer
 from provgraph.seal.members import MANIFEST
 from provgraph.seal.multikey import (
@@ -86,7 +86,7 @@ def make_bundle(
             "title": subject.title,
             "origin": ledger.origin,
             "ledgerSize": checkpoint.size,
-            "records": [{"position": each.index, "graph": each.iri} for each in stored],
+            "records": [listing(each.index, each.iri, each.kind) for each in stored],
         }
     )
     members["HOWTO-VERIFY.txt"] = howto_verify(stored, ledger, subject.title).encode()
@@ -134,10 +134,13 @@ def _record_members(
 
 def _keys(stored: Sequence[StoredRecord], ledger: Ledger) -> list[tuple[dict[str, str], bytes]]:
     rows = []
-    methods = sorted({parse_entry(record.entry).verification_method for record in stored})
+    sealed = {
+        (SEALED_BY[entry.kind], entry.verification_method)
+        for entry in (parse_entry(record.entry) for record in stored)
+    }
     for role, key in [
         ("log", PublicKey(algorithm=ED25519, raw=ledger.log_key)),
-        *(("producer", parse_verification_method(method)) for method in methods),
+        *((role, parse_verification_method(method)) for role, method in sorted(sealed)),
     ]:
         row = {"id": did_key(key), "multikey": encode_multikey(key), "role": role}
         rows.append((row, public_pem(key)))

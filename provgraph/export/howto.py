@@ -11,7 +11,7 @@ from typing import Final
 
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
-from provgraph.seal.entry import parse_entry
+from provgraph.seal.entry import SEALED_BY, parse_entry
 from provgraph.seal.multikey import ED25519, PublicKey, did_key, encode_multikey
 from provgraph.seal.proof import EDDSA_RDFC_2022, parse_proof_config
 
@@ -44,7 +44,7 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
          -in /tmp/note.txt -sigfile /tmp/note.sig
      done
 
-3. EVERY RECORD WAS SEALED BY ITS PRODUCER
+3. EVERY RECORD WAS SEALED WITH THE KEY THAT IT NAMES
    The signature is over SHA-256(proof.nq) followed by SHA-256(graph.nq), as
    W3C Data Integrity ({suites}) says.
 
@@ -88,7 +88,7 @@ the readable views (lineage.jsonld, lineage.trig, record.jsonld, record.ttl) say
 """
 
 _ED25519_CHECK: Final = """\
-       openssl pkeyutl -verify -pubin -inkey keys/producer-$key.pem -rawin \\
+       openssl pkeyutl -verify -pubin -inkey keys/*-$key.pem -rawin \\
          -in /tmp/hashes -sigfile $r/signature.bin | sed "s|^|$r |"\
 """
 
@@ -101,7 +101,7 @@ _BOTH_CHECK: Final = """\
            digest="-digest sha256";;
          *) cp $r/signature.bin /tmp/signature; digest="";;
        esac
-       openssl pkeyutl -verify -pubin -inkey keys/producer-$key.pem -rawin $digest \\
+       openssl pkeyutl -verify -pubin -inkey keys/*-$key.pem -rawin $digest \\
          -in /tmp/hashes -sigfile /tmp/signature | sed "s|^|$r |"\
 """
 
@@ -109,8 +109,9 @@ _BOTH_CHECK: Final = """\
 def howto_verify(stored: Sequence[StoredRecord], ledger: Ledger, title: str) -> str:
     """Write the instructions for one bundle."""
     log = PublicKey(algorithm=ED25519, raw=ledger.log_key)
-    methods = sorted({parse_entry(record.entry).verification_method for record in stored})
-    producers = "".join(f"     producer  {method.partition('#')[0]}\n" for method in methods)
+    entries = [parse_entry(record.entry) for record in stored]
+    sealed = sorted({(SEALED_BY[entry.kind], entry.verification_method) for entry in entries})
+    producers = "".join(f"     {role}  {method.partition('#')[0]}\n" for role, method in sealed)
     suites = sorted({parse_proof_config(record.proof_nq).cryptosuite for record in stored})
     return _TEXT.format(
         title=" ".join(title.split()),

@@ -40,6 +40,7 @@ _NAMES_OF_VERSION: Final = (
     "SELECT position, version, iri FROM name WHERE kind = ? AND name = ? AND version = ?"
     " ORDER BY position, version, iri"
 )
+_NAMES_OF_KIND: Final = "SELECT position, name, version, iri FROM name WHERE kind = ? ORDER BY position, name, version, iri"
 # The version that came in last, however often an older one was named again since. Backwards along
 # the primary key: the first row that no earlier row of its version precedes.
 _LAST_NAME_BUT: Final = (
@@ -223,6 +224,15 @@ class LedgerReader:
         return [
             StoredName(index=position, kind=kind, name=name, version=version, iri=iri)
             for position, version, iri in rows
+        ]
+
+    def names_of_kind(self, kind: str) -> list[StoredName]:
+        """Return all names of a kind (`key`, `tombstone`, …), in the order of the ledger."""
+        with schema.storage_errors(self.path):
+            rows = self._db.execute(_NAMES_OF_KIND, (kind,)).fetchall()
+        return [
+            StoredName(index=position, kind=kind, name=name, version=version, iri=iri)
+            for position, name, version, iri in rows
         ]
 
     def inclusion_proof(self, index: int, size: int) -> list[bytes]:

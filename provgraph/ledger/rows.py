@@ -17,6 +17,7 @@ from typing import Final
 from provgraph import terms, vocab
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import LedgerError
+from provgraph.seal.entry import RECORD
 from provgraph.seal.proof import Seal
 
 # SQLite's own limit is 1 GB; above this a thing belongs in a file that the graph names by digest.
@@ -38,7 +39,7 @@ class Pending:
     """A sealed record on its way into the ledger."""
 
     iri: str
-    kind: str = "record"  # the entry's kind: record, key-add, tombstone, …
+    kind: str = RECORD  # of the entry (provgraph.seal.entry)
     graph_nq: bytes
     seal: Seal
     attachments: Mapping[Digest, bytes] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from provgraph.errors import FormatError, ProvgraphError, UntrustedError
 from provgraph.seal.charter import Charter, open_charter
-from provgraph.seal.entry import Entry, parse_entry
+from provgraph.seal.entry import PRODUCER, RECORD, SEALED_BY, Entry, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES
 from provgraph.seal.members import MANIFEST, read_members
 from provgraph.seal.multikey import (
@@ -46,7 +46,6 @@ from provgraph.terms import parse_lines
 
 MANIFEST_HEADER: Final = "provgraph-bundle/v1"
 BUNDLE_VERSION: Final = 1
-RECORD_KIND: Final = "record"  # of an entry; others stand for keys and tombstones
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 _RECORD = re.compile(r"records/([0-9]+)/graph\.nq")
 _SHA256 = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -108,13 +107,14 @@ def verify_bundle(
        another log, or one forged by who could break one kind of signature); bundle.json speaks of
        that ledger at that size.
     5. Every record: the seal verifies over its graph (EdDSA Cryptosuites 1.0, 3.2.2).
-    6. Every record: the entry is one of a record, names this graph, these hashes and this proof,
+    6. Every record: the entry is of a kind that we know, names this graph, these hashes and this proof,
        and every line is a canonical statement in the graph of that name (a proof of another graph,
        a swapped signature, an entry that means something else).
     7. Every record: the entry stands in the tree of the checkpoint (RFC 9162 inclusion), no two
        records claim one place, and bundle.json lists exactly these (a record that was never in the
        ledger).
-    8. Every producer key is listed in trust.json; with `producer_keys`, among those. Every file
+    8. Every key that sealed is listed in trust.json in the role that the entry's kind asks for;
+       with `producer_keys`, those of producers are among those. Every file
        under keys/ holds the key of its name (a key for openssl that is not the one named).
     9. Every attachment has the SHA-256 that its name says and a signed graph mentions it, and none
        that a signed graph names as attached is left out.
@@ -253,9 +253,15 @@ def _check_about(members: Mapping[str, bytes], checkpoint: Checkpoint) -> dict[s
 
 
 def _check_list(about: Mapping[str, Any], records: Sequence[VerifiedRecord]) -> None:
-    found = [{"position": record.position, "graph": record.iri} for record in records]
+    found = [listing(record.position, record.iri, record.entry.kind) for record in records]
     if about.get("records") != found:
         raise UntrustedError("bundle.json lists other records than the bundle holds")
+
+
+def listing(position: int, iri: str, kind: str) -> dict[str, int | str]:
+    """Return how bundle.json lists a record; the kind is said where it is not the usual one."""
+    row: dict[str, int | str] = {"position": position, "graph": iri}
+    return row if kind == RECORD else {**row, "kind": kind}
 
 
 def _check_seal(members: Mapping[str, bytes], folder: str) -> str:
@@ -283,8 +289,8 @@ def _check_entry(members: Mapping[str, bytes], folder: str, proof_value: str) ->
         raise UntrustedError("the entry names another proof")
     if f"<{entry.verification_method}>".encode() not in proof_nq:
         raise UntrustedError("the entry names another verification method than its proof")
-    if entry.kind != RECORD_KIND:
-        raise UntrustedError(f"the entry is one of kind {entry.kind}, and stands for no record")
+    if entry.kind not in SEALED_BY:
+        raise UntrustedError(f"the entry is one of kind {entry.kind}, which means nothing here")
     names = {graph for _, _, _, graph in parse_lines(graph_nq)}
     if names != {f"<{entry.graph}>"}:
         raise UntrustedError(f"a statement of graph.nq lies outside the graph {entry.graph}")
@@ -320,12 +326,13 @@ def _check_producers(
     logs = {did for role, did in listed if role == "log"}
     if logs != {did_key(log)}:
         raise UntrustedError(f"trust.json: expected the log key {did_key(log)}, found {logs}")
-    signers = tuple(sorted({record.signer for record in records}))
+    sealed = sorted({(record.signer, SEALED_BY[record.entry.kind]) for record in records})
+    signers = tuple(dict.fromkeys(signer for signer, _ in sealed))
     allowed = None if pinned is None else {_multikey(key) for key in pinned}
-    for signer in signers:
-        if ("producer", signer) not in listed:
-            raise UntrustedError(f"{signer} sealed a record and is no producer in trust.json")
-        if allowed is not None and _multikey(signer) not in allowed:
+    for signer, role in sealed:
+        if (role, signer) not in listed:
+            raise UntrustedError(f"{signer} sealed a record and is no {role} in trust.json")
+        if role == PRODUCER and allowed is not None and _multikey(signer) not in allowed:
             raise UntrustedError(f"{signer} sealed a record and is not among the expected keys")
     files = {name for name in members if name.startswith("keys/")}
     expected = {f"keys/{role}-{_multikey(did)}.pem": did for role, did in listed}

@@ -19,6 +19,26 @@ from provgraph.errors import FormatError
 from provgraph.seal import jcs
 from provgraph.terms import iri
 
+# The kinds of entries. All stand for a sealed graph; those that are no record speak about keys,
+# records or checkpoints of this very ledger, and their place in it decides from when they count.
+RECORD: Final = "record"  # what a pipeline or a person recorded
+KEY_ADD: Final = "key-add"  # a key may seal from here on
+KEY_REVOKE: Final = "key-revoke"  # what a key seals from here on counts no more
+TOMBSTONE: Final = "tombstone"  # the content of an earlier entry was erased
+WITNESS: Final = "witness"  # who cosigns checkpoints from here on
+
+# The role of the key that seals an entry of each kind: what pipelines record is theirs, what decides
+# about the ledger itself is its steward's.
+PRODUCER: Final = "producer"
+STEWARD: Final = "steward"
+SEALED_BY: Final = {
+    RECORD: PRODUCER,
+    KEY_ADD: STEWARD,
+    KEY_REVOKE: STEWARD,
+    TOMBSTONE: STEWARD,
+    WITNESS: STEWARD,
+}
+
 ENTRY_VERSION: Final = 1
 MAX_ENTRY_BYTES: Final = 65_535
 SALT_BYTES: Final = 16

@@ -1,8 +1,8 @@
 """One home folder: its keys and its ledger, opened once per process.
 
 <home>/ledger.db        the truth
-<home>/keys/            producer.pem seals records, log.pem signs checkpoints, and log-mldsa.pem
-                        those that leave the ledger
+<home>/keys/            producer.pem seals records, steward.pem what decides about the ledger,
+                        log.pem signs checkpoints, and log-mldsa.pem those that leave the ledger
 <home>/journal/         runs that are going
 <home>/index/           disposable
 
@@ -62,6 +62,11 @@ def utc_now() -> datetime:
 def producer_signer(settings: Settings) -> Signer:
     """Return the key that seals records, made on first use."""
     return _signer(settings.keys_folder / "producer.pem")
+
+
+def steward_signer(settings: Settings) -> Signer:
+    """Return the key that seals what decides about the ledger itself, made on first use."""
+    return _signer(settings.keys_folder / "steward.pem")
 
 
 def log_signer(settings: Settings) -> Signer:

@@ -30,6 +30,8 @@ from provgraph.records import (
     SourceCode,
     Step,
 )
+from provgraph.seal.entry import RECORD
+from provgraph.seal.keys import Signer
 from provgraph.seal.proof import seal
 from provgraph.service.folding import KEPT, folded, unambiguous
 from provgraph.service.home import is_recorded, producer_signer, utc_now, writable_ledger
@@ -74,8 +76,18 @@ def write_record(
     *,
     record_id: str,
     attachments: Mapping[Digest, bytes] | None = None,
+    kind: str = RECORD,
+    signer: Signer | None = None,
 ) -> Receipt:
     """Convert, seal and append one record; return when the ledger has committed it.
+
+    Args:
+        settings: whose ledger.
+        record: the facts.
+        record_id: names the record; writing it again is harmless.
+        attachments: bytes that the record names by digest.
+        kind: of the entry (`provgraph.seal.entry`).
+        signer: who seals it; default is the producer key.
 
     Raises:
         StorageError: the bytes could not be made durable.
@@ -95,14 +107,16 @@ def write_record(
             recorded_at=now,
             previous=previous,
         )
+        signer = signer or producer_signer(settings)
         contents = [(content_record_iri(content), content) for content in _repeated_content(record)]
         pending = [
-            _pending(settings, convert_content(content, context=context), now, {})
+            _pending(convert_content(content, context=context), signer=signer, now=now)
             for iri, content in contents
             if not is_recorded(ledger, iri)
         ]
         converted, whole = _converted(record, record_id=record_id, context=context)
-        pending.append(_pending(settings, converted, now, {**(attachments or {}), **whole}))
+        attached = {**(attachments or {}), **whole}
+        pending.append(_pending(converted, signer=signer, now=now, kind=kind, attachments=attached))
         # The one durable write. If the process dies before COMMIT, the ledger is as it was and the
         # journal still has the facts; after it, the record is there and sealing again finds it.
         positions = ledger.append(pending)
@@ -140,10 +154,12 @@ def _find_receipt(ledger: Ledger, iri: str) -> Receipt | None:
 
 
 def _pending(
-    settings: Settings,
     converted: Converted,
+    *,
+    signer: Signer,
     now: datetime,
-    attachments: Mapping[Digest, bytes],
+    kind: str = RECORD,
+    attachments: Mapping[Digest, bytes] | None = None,
 ) -> Pending:
     names = [
         NameRow(kind=row.kind, name=row.name, version=row.version, iri=row.iri)
@@ -151,9 +167,10 @@ def _pending(
     ]
     return Pending(
         iri=converted.iri,
+        kind=kind,
         graph_nq=converted.canonical,
-        seal=seal(converted.canonical, signer=producer_signer(settings), created=now),
-        attachments=attachments,
+        seal=seal(converted.canonical, signer=signer, created=now),
+        attachments=attachments or {},
         names=names,
     )
 

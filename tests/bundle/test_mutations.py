@@ -106,6 +106,11 @@ def entry_of_another_kind(forge, members):
     return replaced(members, name, b'"kind":"record"', b'"kind":"tombstone"')
 
 
+def entry_of_an_unknown_kind(forge, members):
+    name = f"{run_folder(forge)}/entry.json"
+    return replaced(members, name, b'"kind":"record"', b'"kind":"blessing"')
+
+
 def entry_names_another_graph(forge, members):
     name = f"{run_folder(forge)}/entry.json"
     graph = json.loads(members[name])["graph"].encode()
@@ -262,7 +267,8 @@ CASES = [
     (changed_verification_method, 5),
     (changed_raw_signature, 5),
     (changed_entry_salt, 7),
-    (entry_of_another_kind, 6),
+    (entry_of_another_kind, 7),
+    (entry_of_an_unknown_kind, 6),
     (entry_names_another_graph, 6),
     (truncated_inclusion_proof, 7),
     (wrong_index_in_proof, 7),
