@@ -78,6 +78,12 @@ TABLE: Final = (
         help="Rows after which a free SPARQL query is refused rather than cut.",
     ),
     Setting(
+        name="query_answer_mib",
+        default="256",
+        unit="MiB",
+        help="Size after which a server refuses an answer rather than cut it.",
+    ),
+    Setting(
         name="index_wait_s",
         default="30",
         unit="seconds",
@@ -98,6 +104,7 @@ class Settings:
     query_timeout_s: float
     query_memory_mib: int
     query_rows: int
+    query_answer_mib: int
     index_wait_s: float
 
     @property

@@ -216,6 +216,15 @@ class Index:
                 " run `provgraph reindex`, the ledger is unharmed"
             ) from problem
 
+    def snapshot(self, folder: Path) -> None:
+        """Make a copy that others may read while this goes on: hard links, about 0.1 s.
+
+        Raises:
+            IndexUnavailableError: it cannot be written.
+        """
+        with self._engine_errors():
+            self._store.backup(str(folder))
+
     def select(self, query: str) -> Solutions:
         """Run a query of our own (never a foreign one) and return all of its rows.
 

@@ -1,4 +1,4 @@
-"""The process in which a foreign query runs: `python -I worker.py`, nothing else in it.
+"""The process in which foreign queries run: `python -I worker.py`, nothing else in it.
 
 It reads one JSON request from standard input, opens the index read-only, shuts its own doors (no
 sockets, no programs, bounded memory and CPU), answers on standard output and exits. The parent
@@ -10,19 +10,27 @@ Protocol on standard output: one line of JSON, `{"kind": "select", "columns": [â
 terms in N-Triples syntax separated by tabs (a term has no bare tab); then the line `.` when the
 answer is complete. Without that line there is no answer. UTF-8.
 
+`python -I worker.py serve FD` answers one query after another instead, for a server's pool
+(`provgraph.index.pool`). Each frame on the socket FD is a kind (one byte), a length (4 bytes,
+big-endian) and that many bytes. The first frame in is `O` (open: library path and limits), then each
+`Q` is a query with the folder of its snapshot; out come `D` (a piece of the serialised answer) and,
+last, `E` (complete) or `X` (an error, in JSON). Without `E` there is no answer.
+
 It is started by its path and imports nothing of the package.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
+import os
 import platform
 import resource
 import struct
 import sys
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 # seccomp (Linux): classic BPF programs over struct seccomp_data {int nr; u32 arch; â€¦}.
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -79,6 +87,128 @@ def main() -> int:
     return 0
 
 
+def serve(descriptor: int) -> int:
+    """Answer queries from a socket until it is closed."""
+    request = _Frames(descriptor).read()
+    sys.path[:] = request["path"]
+    import pyoxigraph as ox
+
+    frames = _Frames(descriptor, max_bytes=request["bytes"])
+    formats: dict[str, Any] = {
+        name: getattr(ox.QueryResultsFormat, name, None) or getattr(ox.RdfFormat, name)
+        for name in request["formats"]
+    }
+    # Nothing is opened yet: a store's caches and threads count as what queries may take. No limit
+    # of CPU here, since one process answers many: each has its deadline in the parent.
+    close_doors(memory_bytes=request["memory_bytes"], cpu_s=None)
+    # What was made until here stays; queries leave no cycles worth looking for often.
+    gc.freeze()
+    folder, store = "", None
+    while (request := frames.read()) is not None:
+        is_open = False
+        try:
+            if store is None or folder != request["index"]:
+                store = None  # the older snapshot's memory is free before the newer one opens
+                store = ox.Store.read_only(request["index"])
+                folder = request["index"]
+            is_open = True
+            results: Any = store.query(
+                request["query"],
+                base_iri=request["base"],
+                default_graph=_graphs(ox, request["default_graphs"]),
+                named_graphs=_graphs(ox, request["named_graphs"]),
+            )
+            kind = "rows" if isinstance(results, ox.QuerySolutions) else "triples"
+            kind = "boolean" if isinstance(results, ox.QueryBoolean) else kind
+            frames.kind(kind)
+            form = formats[request["formats"][kind]]
+            # The engine takes whatever has write and flush.
+            results.serialize(frames, format=form)
+            frames.end()
+        except _RefusedError as error:
+            frames.refuse("limit", str(error))
+        except SyntaxError as error:
+            frames.refuse("syntax", str(error))
+        except MemoryError:
+            frames.refuse("memory", "the query needs more memory than it may have")
+        except (OSError, ValueError, RuntimeError) as error:
+            is_damage = not is_open or "Corruption" in str(error)
+            frames.refuse("damage" if is_damage else "engine", str(error))
+        results = None
+    return 0
+
+
+def _graphs(ox: Any, iris: list[str] | None) -> list[Any] | None:
+    """Return graph names for the engine; an empty list means none, and must not mean all."""
+    if iris is None:
+        return None
+    return [ox.NamedNode(iri) for iri in iris or ["urn:provgraph:none"]]
+
+
+class _Frames:
+    """Frames over a socket; a file to serialise an answer into, counted."""
+
+    def __init__(self, descriptor: int, *, max_bytes: int = 0) -> None:
+        self._descriptor = descriptor
+        self._max_bytes = max_bytes
+        self._left = 0
+        self._held = bytearray()
+
+    def read(self) -> Any:
+        """Return the next request, None when the parent has closed the socket."""
+        head = self._exactly(5)
+        if head is None:
+            return None
+        data = self._exactly(int.from_bytes(head[1:], "big"))
+        return None if data is None else json.loads(data)
+
+    def kind(self, name: str) -> None:
+        self._left = self._max_bytes
+        self._held.clear()
+        self._hold(b"K", name.encode())
+
+    def write(self, data: bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise _RefusedError(
+                f"an answer of more than {self._max_bytes >> 20} MiB; ask for less at a time"
+            )
+        self._hold(b"D", data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Leave held what is held: a small answer goes out in one piece."""
+
+    def end(self) -> None:
+        self._hold(b"E", b"")
+        self._send()
+
+    def refuse(self, code: str, message: str) -> None:
+        self._held.clear()
+        self._hold(b"X", json.dumps({"code": code, "message": message}).encode())
+        self._send()
+
+    def _hold(self, kind: bytes, data: bytes) -> None:
+        self._held += kind + len(data).to_bytes(4, "big") + data
+        if len(self._held) > 64 * 1024:
+            self._send()
+
+    def _send(self) -> None:
+        view = memoryview(bytes(self._held))
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        self._held.clear()
+
+    def _exactly(self, count: int) -> bytes | None:
+        data = b""
+        while len(data) < count:
+            piece = os.read(self._descriptor, count - len(data))
+            if not piece:
+                return None
+            data += piece
+        return data
+
+
 class _Output:
     """Standard output in UTF-8 whatever the locale, counted."""
 
@@ -126,11 +256,12 @@ def _text(term: object) -> str:
     return str(term)
 
 
-def close_doors(*, memory_bytes: int, cpu_s: int) -> None:
+def close_doors(*, memory_bytes: int, cpu_s: int | None) -> None:
     """Take sockets, new programs, memory and CPU beyond these limits from this process."""
     now = _address_space_bytes()
     resource.setrlimit(resource.RLIMIT_AS, (now + memory_bytes, now + memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    if cpu_s is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     known = _ARCHITECTURES.get(platform.machine())
     if sys.platform != "linux" or known is None:
@@ -167,4 +298,4 @@ def _address_space_bytes() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(int(sys.argv[2])) if sys.argv[1:2] == ["serve"] else main())

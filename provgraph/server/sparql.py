@@ -1,0 +1,210 @@
+"""SPARQL 1.1 Protocol, query side: GET, POST as a form, POST of the query itself.
+
+Specification: W3C SPARQL 1.1 Protocol section 2.1. Answers are complete or an error, and carry the
+ledger size that they were computed at (`Provgraph-Ledger-Size`). Updates are refused: the past is
+never rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from provgraph.errors import DamagedIndexError
+from provgraph.index.pool import PoolAnswer, Request
+from provgraph.server.endpoints import Call, Endpoint, Parameter
+from provgraph.server.guard import READ
+from provgraph.server.negotiation import choose
+from provgraph.server.problems import HttpError
+
+# Media type -> the engine's name of the serialisation; the first of each is the default.
+ROWS: Final = {
+    "application/sparql-results+json": "JSON",
+    "application/json": "JSON",
+    "application/sparql-results+xml": "XML",
+    "application/xml": "XML",
+    "text/csv": "CSV",
+    "text/tab-separated-values": "TSV",
+}
+TRIPLES: Final = {
+    "text/turtle": "TURTLE",
+    "application/trig": "TRIG",
+    "application/n-triples": "N_TRIPLES",
+    "application/n-quads": "N_QUADS",
+    "application/rdf+xml": "RDF_XML",
+    "application/ld+json": "JSON_LD",
+}
+MAX_QUERY_BODY_BYTES: Final = 1024 * 1024
+_FORM: Final = "application/x-www-form-urlencoded"
+_QUERY: Final = "application/sparql-query"
+_UPDATE: Final = "application/sparql-update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a protocol request asks."""
+
+    query: str
+    default_graphs: tuple[str, ...] | None
+    named_graphs: tuple[str, ...] | None
+    min_ledger_size: int
+
+
+async def get(call: Call) -> Response:
+    """Answer a query in the URL."""
+    return await _answer(call, _asked(_pairs(call.request.url.query), text=None))
+
+
+async def post(call: Call) -> Response:
+    """Answer a query in the body: a form, or the query itself."""
+    from provgraph.server.app import read_body
+
+    media_type, _, parameters = call.request.headers.get("content-type", "").partition(";")
+    media_type = media_type.strip().lower()
+    if media_type not in {_FORM, _QUERY, _UPDATE}:
+        raise HttpError(
+            415,
+            "Unsupported media type",
+            f"expected a body of {_FORM} or {_QUERY}, found {media_type[:100] or 'none named'}",
+        )
+    if media_type == _UPDATE:
+        raise _update_refused()
+    body = await read_body(call, max_bytes=MAX_QUERY_BODY_BYTES)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise HttpError(400, "Bad encoding", f"expected a body in UTF-8: {error}") from None
+    if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
+        raise HttpError(415, "Bad encoding", "expected a body in UTF-8")
+    in_url = _pairs(call.request.url.query)
+    if media_type == _FORM:
+        return await _answer(call, _asked([*in_url, *_pairs(text)], text=None))
+    return await _answer(call, _asked(in_url, text=text))
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=2000)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise HttpError(400, "Malformed parameters", f"expected a form in UTF-8: {error}") from None
+
+
+def _asked(pairs: Sequence[tuple[str, str]], *, text: str | None) -> _Asked:
+    if any(name == "update" for name, _ in pairs):
+        raise _update_refused()
+    queries = [value for name, value in pairs if name == "query"]
+    if text is not None:
+        queries.append(text)
+    if len(queries) != 1:
+        raise HttpError(
+            400, "Bad request", f"expected one query, found {len(queries)}; see /openapi.json"
+        )
+    default = tuple(value for name, value in pairs if name == "default-graph-uri")
+    named = tuple(value for name, value in pairs if name == "named-graph-uri")
+    # Section 2.1.4: with either given, they are the whole dataset.
+    is_given = bool(default or named)
+    return _Asked(
+        query=queries[0],
+        default_graphs=default if is_given else None,
+        named_graphs=named if is_given else None,
+        min_ledger_size=_whole(dict(pairs).get("min-ledger-size", "0")),
+    )
+
+
+async def _answer(call: Call, asked: _Asked) -> Response:
+    accept = call.request.headers.get("accept")
+    rows, triples = choose(accept, list(ROWS)), choose(accept, list(TRIPLES))
+    services = call.services
+    async with services.snapshots.lend(min_size=asked.min_ledger_size) as snapshot:
+        request = Request(
+            query=asked.query,
+            folder=snapshot.folder,
+            formats={
+                "rows": ROWS[rows or next(iter(ROWS))],
+                "boolean": ROWS[rows or next(iter(ROWS))],
+                "triples": TRIPLES[triples or next(iter(TRIPLES))],
+            },
+            default_graphs=asked.default_graphs,
+            named_graphs=asked.named_graphs,
+        )
+        try:
+            answer = await services.pool.run(request, who=call.caller.name)
+        except DamagedIndexError:
+            await services.snapshots.rebuild(snapshot)
+            raise
+        size = snapshot.ledger_size
+    chosen = triples if answer.kind == "triples" else rows
+    if chosen is None:
+        offered = TRIPLES if answer.kind == "triples" else ROWS
+        raise HttpError(406, "Not acceptable", f"this answer comes as one of {', '.join(offered)}")
+    return _response(answer, media_type=chosen, ledger_size=size)
+
+
+def _response(answer: PoolAnswer, *, media_type: str, ledger_size: int) -> Response:
+    body = answer.body
+    if not isinstance(body, bytes):
+        with body:
+            body = body.read()
+    headers = {"Provgraph-Ledger-Size": str(ledger_size), "Vary": "Accept"}
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise HttpError(400, "Bad request", f"expected a number, found {text[:80]!r}")
+    return int(text)
+
+
+def _update_refused() -> HttpError:
+    return HttpError(
+        403,
+        "Updates are refused",
+        "the past is never rewritten: records are appended (POST /records), nothing is changed",
+    )
+
+
+_PARAMETERS: Final = (
+    Parameter(name="query", help="a SPARQL 1.1 query", example="ASK {}"),
+    Parameter(name="default-graph-uri", help="a graph of the default graph; repeatable"),
+    Parameter(name="named-graph-uri", help="a named graph; repeatable"),
+    Parameter(
+        name="min-ledger-size",
+        help="wait until so many ledger entries are in the index: read your own writes",
+        schema={"type": "integer", "minimum": 0},
+    ),
+)
+ENDPOINTS: Final = (
+    Endpoint(
+        path="/sparql",
+        method="GET",
+        action=READ,
+        handler=get,
+        summary="Answer a SPARQL query",
+        tag="query",
+        parameters=_PARAMETERS,
+        media_types=(*ROWS, *TRIPLES),
+    ),
+    Endpoint(
+        path="/sparql",
+        method="POST",
+        action=READ,
+        handler=post,
+        summary="Answer a SPARQL query in the body",
+        tag="query",
+        parameters=_PARAMETERS[1:],
+        body={
+            "required": True,
+            "content": {
+                _FORM: {"schema": {"type": "object", "properties": {"query": {"type": "string"}}}},
+                _QUERY: {"schema": {"type": "string"}},
+            },
+        },
+        answers={"403": "Updates are refused"},
+        media_types=(*ROWS, *TRIPLES),
+        max_body_bytes=MAX_QUERY_BODY_BYTES,
+    ),
+)
