@@ -1,5 +1,6 @@
 """What every release wrote, this one still reads and verifies."""
 
+import hashlib
 import json
 import shutil
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provgraph.errors import UntrustedError
-from provgraph.export.views import check_views
+from provgraph.export.views import EARLIER_CONTEXTS, check_views
 from provgraph.ledger.fsck import verify_ledger
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.bundle import verify_bundle
@@ -47,6 +48,14 @@ def test_its_bundle_verifies(release):
     assert steps == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert len(bundle.records) == expected["bundled"]
     assert check_views(bundle) == 2 * expected["bundled"] + 2
+
+
+def test_the_contexts_of_all_releases_are_known():
+    found = {
+        hashlib.sha256(read_members(release / "bundle.zip")["context.jsonld"]).hexdigest()
+        for release in RELEASES
+    }
+    assert found == EARLIER_CONTEXTS
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name)

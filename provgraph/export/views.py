@@ -12,6 +12,7 @@ whoever exported the bundle, signed by the log key and by nobody else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,12 @@ from provgraph.seal.bundle import VerifiedBundle
 from provgraph.seal.proof import parse_proof_config
 
 DATA_INTEGRITY_CONTEXT: Final = "https://w3id.org/security/data-integrity/v2"
+
+# SHA-256 of the contexts that earlier releases put into bundles: the vocabulary only grows, and a
+# bundle is read with the context that it was written with.
+EARLIER_CONTEXTS: Final = frozenset(
+    {"674a082e0cf20e424d422088fd0940db5d5070cd030f493923a241b8cf491e0c"}  # 0.1.0
+)
 
 # IRIs and strings are skipped; the rest are things that a parser drops and a reader sees.
 _UNSAID = re.compile(
@@ -134,14 +141,15 @@ def _load(bundle: VerifiedBundle, name: str) -> dict[str, Any]:
 
 
 def _context(bundle: VerifiedBundle) -> Mapping[str, Any]:
-    """Return the packaged context; the bundle's copy must be one that this provgraph knows."""
-    packaged = resources.read_text("ontology", "context.jsonld")
-    if _member(bundle, "context.jsonld") != packaged.encode():
+    """Return the bundle's context, which must be the packaged one or that of an earlier release."""
+    packaged = resources.read_text("ontology", "context.jsonld").encode()
+    given = _member(bundle, "context.jsonld")
+    if given != packaged and hashlib.sha256(given).hexdigest() not in EARLIER_CONTEXTS:
         raise UntrustedError(
-            "context.jsonld is not the context v1 that this provgraph ships, so the JSON-LD views"
+            "context.jsonld is not a context v1 that this provgraph knows, so the JSON-LD views"
             " could mean anything; the signed graphs themselves verified"
         )
-    context: Mapping[str, Any] = json.loads(packaged)["@context"]
+    context: Mapping[str, Any] = json.loads(given)["@context"]
     return context
 
 
