@@ -20,6 +20,10 @@ MAX_CHILDREN: Final = 20
 MAX_LINES: Final = 400
 
 
+# Things that people know by what was said in them.
+_NAMELESS: Final = frozenset({"Evaluation", "Observation", "Approval", "Deployment"})
+
+
 def add_lineage(commands: Any, text: str) -> argparse.ArgumentParser:
     """Add `provgraph lineage`."""
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -129,16 +133,22 @@ def _line(node: Node, *, role: str | None = None, again: bool = False) -> str:
     parts = []
     if role:
         parts.append(f"[dim]{escape(role)}:[/dim]")
-    parts.append(f"[bold]{escape(_name(node))}[/bold]")
-    parts.append(f"[dim]{_kind(node)}[/dim]")
+    # What has only an id is read by what it says; the id, which `show` takes, comes last.
+    is_nameless = node.kind in _NAMELESS and not node.title
+    if is_nameless:
+        parts.append(f"[bold]{_kind(node)}[/bold]")
+    else:
+        parts.append(f"[bold]{escape(_name(node))}[/bold]")
+        parts.append(f"[dim]{_kind(node)}[/dim]")
     if (rows := node.fact("rows")) is not None:
         columns = node.fact("columns")
         parts.append(f"{rows} rows" + (f" x {columns}" if columns else ""))
     if node.kind in {"Evaluation", "Observation"}:
         where = f" on {node.fact('slice')}" if node.fact("slice") else ""
-        parts.append(f"{node.fact('metric')} {float(node.fact('value') or 'nan'):.4g}{where}")
+        figure = float(node.fact("value") or "nan")
+        parts.append(escape(f"{node.fact('metric')} {figure:.4g}{where}"))
     if (stage := node.fact("stage")) is not None:
-        parts.append(stage)
+        parts.append(escape(stage))
     if (digest := node.fact("digest")) is not None:
         parts.append(f"[dim]{digest[:19]}…[/dim]")
     elif node.kind in {"Dataset", "Model", "File", "FeatureSet"}:
@@ -150,6 +160,10 @@ def _line(node: Node, *, role: str | None = None, again: bool = False) -> str:
     )
     if node.fact("invalidated") is not None:
         parts.append("[red]retracted[/red]")
+    if is_nameless:
+        if (at := node.fact("at")) is not None:
+            parts.append(f"{at[:10]}")
+        parts.append(f"[dim]{escape(short(node.iri))}[/dim]")
     if again:
         parts.append("[dim](shown above)[/dim]")
     return "  ".join(parts)

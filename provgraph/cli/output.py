@@ -12,6 +12,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ _NUMBERS: Final[Mapping[str, Callable[[str], Any]]] = {
     f"{vocab.XSD}boolean": lambda text: text == "true",
 }
 
+
+# A message of an exception can be a page long; a command or a note seldom is longer than this.
+MAX_CELL: Final = 300
 
 _HASH = re.compile(r"[0-9a-f]{25,}")
 
@@ -101,17 +105,26 @@ def print_table(
 ) -> None:
     """Print rows for people; columns that hold nothing are left out, and named below.
 
-    Where the lines would be wider than the terminal, each row becomes a block of its own.
+    Where the lines would be wider than the terminal, each row becomes a block of its own. Different
+    things never look alike: those with one label get their IRI beside it. Long text is cut, and
+    that is said.
     """
     out = console()
+    known = _told_apart(labels or {}, rows)
     filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
-    names = [columns[place] for place in filled]
     # Runs of one experiment are often called alike: their column says which is which.
-    spelt = [None if columns[place] == "run" else labels for place in filled]
-    texts = [
-        [readable(row[place], known) for place, known in zip(filled, spelt, strict=True)]
+    spelt = [None if columns[place] == "run" else known for place in filled]
+    whole = [
+        [readable(row[place], each) for place, each in zip(filled, spelt, strict=True)]
         for row in rows
     ]
+    texts = [
+        _without_repeats([row[place] for place in filled], list(map(_cut, line)))
+        for row, line in zip(rows, whole, strict=True)
+    ]
+    kept = [place for place in range(len(filled)) if any(line[place] for line in texts)]
+    names = [columns[filled[place]] for place in kept]
+    texts = [[line[place] for place in kept] for line in texts]
     widths = [max(map(cell_len, column)) for column in zip(names, *texts, strict=True)]
     if sum(widths) + 2 * len(widths) > out.width:
         _print_blocks(out, names, texts)
@@ -119,12 +132,42 @@ def print_table(
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in names:
             table.add_column(name, overflow="fold")
-        for row in texts:
-            table.add_row(*map(escape, row))
+        for line in texts:
+            table.add_row(*map(escape, line))
         out.print(table)
     empty = [columns[place] for place in range(len(columns)) if place not in filled]
     if rows and empty and say_empty:
         out.print(f"[dim]not recorded for any row: {', '.join(empty)}[/dim]")
+    if any(_cut(text) != text for line in whole for text in line):
+        out.print("[dim]text that ends in … is cut; --format json has all of it[/dim]")
+
+
+def _told_apart(labels: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str]:
+    """Return the labels of the IRIs in rows, with the IRI where two of them share one."""
+    iris = {term[1:-1] for row in rows for term in row if term is not None and term[0] == "<"}
+    count = Counter(labels[iri] for iri in iris if iri in labels)
+    return {
+        iri: label if count[label] == 1 else f"{label} ({short(iri)})"
+        for iri in sorted(iris)
+        if (label := labels.get(iri)) is not None
+    }
+
+
+def _cut(text: str) -> str:
+    """Return what of a text fits a table: its first line, and of that what a screen takes."""
+    first, *more = text.split("\n")
+    if len(first) > MAX_CELL:
+        return f"{first[:MAX_CELL]}…"
+    return f"{first} …" if more else first
+
+
+def _without_repeats(row: Sequence[Term | None], line: list[str]) -> list[str]:
+    """Return a line without the text that only says again what the thing to its left is called."""
+    said = [""]
+    for term, text in zip(row, line, strict=True):
+        is_thing = term is not None and term[0] == "<"
+        said.append(text.removesuffix(f" ({short(term[1:-1])})") if term and is_thing else "")
+    return ["" if text == before else text for text, before in zip(line, said, strict=False)]
 
 
 def _print_blocks(out: Console, names: Sequence[str], texts: Sequence[Sequence[str]]) -> None:

@@ -203,7 +203,11 @@ def _print(found: Description) -> None:
             lines = [*lines[:_MAX_VALUES], f"… and {len(lines) - _MAX_VALUES} more"]
         table.add_row(_name(predicate), escape("\n".join(lines)))
     incoming: dict[str, list[str]] = {}
+    # `model` and `data` say more than the `used` or `wasDerivedFrom` that stands beside them.
+    said = {subject for predicate, subject in found.incoming if predicate.startswith(vocab.PG)}
     for predicate, subject in found.incoming:
+        if subject in said and predicate.startswith(vocab.PROV):
+            continue
         if (
             "#" not in subject.removeprefix(vocab.BASE)
             or "#evaluation" in subject
