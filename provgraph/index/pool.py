@@ -28,6 +28,7 @@ from typing import IO, Any, Final, cast
 
 from provgraph.errors import DamagedIndexError, ProvgraphError, QueryError
 from provgraph.index import worker
+from provgraph.index.diagnosis import QuerySyntaxError, diagnose
 from provgraph.index.sandbox import check_query
 
 logger: Final = logging.getLogger(__name__)
@@ -58,10 +59,6 @@ class QueryTimeoutError(QueryError):
 
 class QueryTooLargeError(QueryError):
     """The query needs more memory, or its answer more bytes, than it may have."""
-
-
-class QuerySyntaxError(QueryError):
-    """The engine cannot read the query; the message has line and column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +147,7 @@ class _Worker(asyncio.Protocol):
         self.process = process
         self.queries = 0
         self._is_at_rest = True
+        self._query = ""
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._collected = _Collected()
@@ -197,6 +195,7 @@ class _Worker(asyncio.Protocol):
         self.queries += 1
         self._is_at_rest = False
         self._collected = _Collected()
+        self._query = request.query
         self._done = asyncio.get_running_loop().create_future()
         self.send(
             b"Q",
@@ -237,7 +236,10 @@ class _Worker(asyncio.Protocol):
             self._is_at_rest = True
             collected.close()
             refusal = json.loads(body)
-            self._fail(_ERRORS[refusal["code"]](refusal["message"]))
+            if refusal["code"] == "syntax":
+                self._fail(QuerySyntaxError(diagnose(self._query, refusal["message"])))
+            else:
+                self._fail(_ERRORS[refusal["code"]](refusal["message"]))
 
     def _fail(self, error: ProvgraphError) -> None:
         if self._done is not None and not self._done.done():
@@ -245,7 +247,6 @@ class _Worker(asyncio.Protocol):
 
 
 _ERRORS: Final[dict[str, Callable[[str], ProvgraphError]]] = {
-    "syntax": QuerySyntaxError,
     "limit": QueryTooLargeError,
     "memory": QueryTooLargeError,
     "engine": QueryError,

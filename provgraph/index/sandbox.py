@@ -22,6 +22,8 @@ from typing import Any, Final
 
 from provgraph.errors import DamagedIndexError, QueryError
 from provgraph.index import worker
+from provgraph.index.diagnosis import QuerySyntaxError, diagnose
+from provgraph.index.lexemes import LEXEME
 from provgraph.index.store import Row
 from provgraph.terms import Term
 
@@ -29,21 +31,6 @@ MAX_NESTING: Final = 64
 MAX_QUERY_BYTES: Final = 256 * 1024
 MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 
-# Strings, IRIs and comments are skipped, so that `SERVICE` inside a literal is no SERVICE.
-_LEXEME = re.compile(
-    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*"""'
-    r"|'''(?:[^'\\]|\\.|'(?!''))*'''"
-    r'|"(?:[^"\\\n\r]|\\.)*"'
-    r"|'(?:[^'\\\n\r]|\\.)*')"
-    r"|(?P<unclosed>[\"'])"
-    r"|(?P<iri><[^\x00-\x20<>\"{}|^`\\]*>)"
-    r"|(?P<skipped>#[^\n\r]*|[?$]\w+|@[A-Za-z]+(?:-[A-Za-z0-9]+)*)"
-    r"|(?P<prefix>[\w\-]*):(?:[\w\-.:%]|\\[_~.\-!$&'()*+,;=/?\#@%])*"
-    r"|(?P<word>[A-Za-z]+)"
-    r"|(?P<bracket>[{}()\[\]])"
-    r"|.",
-    re.DOTALL,
-)
 # After `<`, a scheme and `//` nothing but an IRI can be meant: no expression has two slashes.
 _SURE_IRI = re.compile(r"<[A-Za-z][A-Za-z0-9+.\-]*://")
 _UPDATES: Final = frozenset(
@@ -88,7 +75,7 @@ def check_query(query: str) -> bool:
     depths = {"{": 0, "(": 0, "[": 0}
     names_dataset = is_ambiguous = False
     before = ""
-    for match in _LEXEME.finditer(query):
+    for match in LEXEME.finditer(query):
         lexeme = match[0]
         kind = match.lastgroup
         if kind == "word":
@@ -180,10 +167,10 @@ def run_foreign(query: str, *, index_folder: Path, limits: Limits) -> ForeignAns
                 " PROVGRAPH_QUERY_TIMEOUT_S"
             ) from None
         raise
-    return _parse(output, process.returncode)
+    return _parse(output, process.returncode, query=query)
 
 
-def _parse(output: bytes, code: int) -> ForeignAnswer:
+def _parse(output: bytes, code: int, *, query: str) -> ForeignAnswer:
     lines = output.decode("utf-8", "replace").split("\n")
     if code == 0 and lines[-2:] == [".", ""]:
         head = json.loads(lines[0])
@@ -200,6 +187,8 @@ def _parse(output: bytes, code: int) -> ForeignAnswer:
             refusal = json.loads(line)
             if refusal["is_damage"]:
                 raise DamagedIndexError(str(refusal["message"]))
+            if refusal["is_syntax"]:
+                raise QuerySyntaxError(diagnose(query, str(refusal["message"])))
             raise QueryError(str(refusal["message"]))
     raise QueryError(
         f"the query ended the engine's process (status {code}): it needs too much memory or nests"

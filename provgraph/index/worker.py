@@ -76,7 +76,7 @@ def main() -> int:
             for triple in results:
                 out.row(map(_text, triple))
     except SyntaxError as error:
-        return out.refuse(f"syntax error: {error}")
+        return out.refuse(str(error), is_syntax=True)
     except MemoryError:
         return out.refuse(f"needs more than {request['memory_bytes'] >> 20} MiB of memory")
     except _RefusedError as error:
@@ -233,9 +233,10 @@ class _Output:
         sys.stdout.buffer.write(b".\n")
         sys.stdout.buffer.flush()
 
-    def refuse(self, message: str, *, is_damage: bool = False) -> int:
+    def refuse(self, message: str, *, is_damage: bool = False, is_syntax: bool = False) -> int:
         # On a line of its own, so that it is found after rows too.
-        refusal = {"kind": "error", "message": message, "is_damage": is_damage}
+        refusal: dict[str, object] = {"kind": "error", "message": message}
+        refusal |= {"is_damage": is_damage, "is_syntax": is_syntax}
         sys.stdout.buffer.write(json.dumps(refusal).encode() + b"\n")
         sys.stdout.buffer.flush()
         return 1

@@ -26,6 +26,7 @@ from provgraph.errors import (
     UntrustedError,
     UsageError,
 )
+from provgraph.index.diagnosis import QuerySyntaxError
 from provgraph.index.pool import QueryTimeoutError, QueryTooLargeError, TooBusyError
 
 logger: Final = logging.getLogger(__name__)
@@ -107,6 +108,20 @@ def respond(request: Request, error: Exception) -> Response:
             request_id=request_id,
             headers=error.headers,
             members=error.members,
+        )
+    if isinstance(error, QuerySyntaxError):
+        found = error.diagnosis
+        return problem(
+            400,
+            "Syntax error",
+            str(error),
+            request_id=request_id,
+            members={
+                "line": found.line,
+                "column": found.column,
+                "excerpt": found.excerpt,
+                "hint": found.hint,
+            },
         )
     for kind, status, title in _TABLE:
         if isinstance(error, kind):

@@ -68,8 +68,15 @@ def test_an_update_is_refused_with_the_reason(server):
 
 
 def test_a_syntax_error_is_the_askers(server):
-    answer = get(server, "SELECT * {")
+    answer = get(server, "SELECT * {\n ?s ex:p 1 }")
     assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
+    found = {name: answer.json[name] for name in ("title", "line", "column", "excerpt")}
+    assert found == {
+        "title": "Syntax error",
+        "line": 2,
+        "column": 5,
+        "excerpt": " ?s ex:p 1 }\n    ^",
+    }
 
 
 def test_a_query_at_its_deadline_is_an_error_and_others_go_on(server):
