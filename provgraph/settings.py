@@ -84,6 +84,13 @@ TABLE: Final = (
         help="Size after which a server refuses an answer rather than cut it.",
     ),
     Setting(
+        name="cors_origins",
+        default="",
+        unit="text",
+        help="Origins of web pages that may ask the server, such as https://audit.example.org,"
+        " several with commas between; empty: none.",
+    ),
+    Setting(
         name="index_wait_s",
         default="30",
         unit="seconds",
@@ -105,6 +112,7 @@ class Settings:
     query_memory_mib: int
     query_rows: int
     query_answer_mib: int
+    cors_origins: str
     index_wait_s: float
 
     @property

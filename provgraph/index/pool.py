@@ -53,6 +53,10 @@ class TooBusyError(ProvgraphError):
     """As many queries are waiting as may wait; ask again later."""
 
 
+class QueryStoppedError(QueryError):
+    """Somebody stopped the query while it ran."""
+
+
 class QueryTimeoutError(QueryError):
     """The query was stopped at its deadline."""
 
@@ -106,6 +110,7 @@ class Running:
     since_s: float  # time.time()
     task: asyncio.Task[Any] | None = None
     state: str = "waiting"
+    is_stopped: bool = False
 
 
 @dataclass(slots=True)
@@ -288,14 +293,16 @@ class QueryPool:
         found = self.running.get(number)
         if found is None or found.task is None:
             return False
-        found.task.cancel("stopped by an operator")
+        found.is_stopped = True
+        found.task.cancel()
         return True
 
     async def run(self, request: Request, *, who: str) -> PoolAnswer:
         """Answer a foreign query, complete or not at all.
 
         Raises:
-            QueryError: refused or malformed; its subclasses say stopped at the deadline, too large.
+            QueryError: refused or malformed; its subclasses say too large, stopped at the deadline or
+            by an operator.
             TooBusyError: too many are waiting.
             DamagedIndexError: the snapshot cannot be read.
         """
@@ -317,6 +324,11 @@ class QueryPool:
         began_s = time.monotonic()
         try:
             collected = await self._run(request, running)
+        except asyncio.CancelledError:
+            if not running.is_stopped or running.task is None:
+                raise
+            running.task.uncancel()
+            raise QueryStoppedError("an operator stopped this query") from None
         finally:
             del self.running[running.number]
         return PoolAnswer(

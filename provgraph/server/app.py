@@ -18,13 +18,20 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from provgraph import __version__
-from provgraph.server import operations, sparql
+from provgraph.server import description, graphs, monitor, operations, sparql
+from provgraph.server.cors import allow_origin, preflight
 from provgraph.server.endpoints import Call, Endpoint, openapi
 from provgraph.server.guard import OPEN
 from provgraph.server.problems import HttpError, respond
 from provgraph.server.services import Services
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*operations.ENDPOINTS, *sparql.ENDPOINTS)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *operations.ENDPOINTS,
+    *monitor.ENDPOINTS,
+    *sparql.ENDPOINTS,
+    *graphs.ENDPOINTS,
+    *description.ENDPOINTS,
+)
 
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -87,11 +94,12 @@ class _Dispatch:
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers["X-Request-Id"] = request.state.request_id
+        allow_origin(request, response, self._services.cors_origins)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         if request.method == "OPTIONS":
-            return Response(status_code=204, headers={"Allow": self._allowed})
+            return preflight(request, allowed=self._allowed, origins=self._services.cors_origins)
         endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
         if endpoint is None:
             raise HttpError(

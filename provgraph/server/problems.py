@@ -27,7 +27,12 @@ from provgraph.errors import (
     UsageError,
 )
 from provgraph.index.diagnosis import QuerySyntaxError
-from provgraph.index.pool import QueryTimeoutError, QueryTooLargeError, TooBusyError
+from provgraph.index.pool import (
+    QueryStoppedError,
+    QueryTimeoutError,
+    QueryTooLargeError,
+    TooBusyError,
+)
 
 logger: Final = logging.getLogger(__name__)
 
@@ -37,6 +42,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 _TABLE: Final[tuple[tuple[type[ProvgraphError], int, str], ...]] = (
     (TooBusyError, 503, "Too busy"),
     (QueryTimeoutError, 504, "Query stopped at its deadline"),
+    (QueryStoppedError, 503, "Query stopped"),
     (QueryTooLargeError, 413, "Query or answer too large"),
     (QueryError, 400, "Query refused"),
     (NotFoundError, 404, "Not found"),

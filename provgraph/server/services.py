@@ -24,6 +24,9 @@ class Services:
     pool: QueryPool
     guard: Guard
     clock: Callable[[], datetime]
+    cors_origins: frozenset[str]
+    counts: tuple[int, dict[str, int]] | None = None
+    """What was counted for VoID, with the ledger size that it holds for."""
 
     @classmethod
     def of(cls, settings: Settings, *, guard: Guard | None = None) -> Self:
@@ -40,6 +43,7 @@ class Services:
             pool=QueryPool(limits),
             guard=guard or OpenGuard(),
             clock=utc_now,
+            cors_origins=frozenset(filter(None, settings.cors_origins.replace(" ", "").split(","))),
         )
 
     async def start(self) -> None:

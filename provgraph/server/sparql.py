@@ -14,30 +14,12 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from provgraph.errors import DamagedIndexError
-from provgraph.index.pool import PoolAnswer, Request
+from provgraph.server.answering import ROWS, TRIPLES, answer_query
+from provgraph.server.description import describe_service
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import READ
-from provgraph.server.negotiation import choose
 from provgraph.server.problems import HttpError
 
-# Media type -> the engine's name of the serialisation; the first of each is the default.
-ROWS: Final = {
-    "application/sparql-results+json": "JSON",
-    "application/json": "JSON",
-    "application/sparql-results+xml": "XML",
-    "application/xml": "XML",
-    "text/csv": "CSV",
-    "text/tab-separated-values": "TSV",
-}
-TRIPLES: Final = {
-    "text/turtle": "TURTLE",
-    "application/trig": "TRIG",
-    "application/n-triples": "N_TRIPLES",
-    "application/n-quads": "N_QUADS",
-    "application/rdf+xml": "RDF_XML",
-    "application/ld+json": "JSON_LD",
-}
 MAX_QUERY_BODY_BYTES: Final = 1024 * 1024
 _FORM: Final = "application/x-www-form-urlencoded"
 _QUERY: Final = "application/sparql-query"
@@ -55,7 +37,9 @@ class _Asked:
 
 
 async def get(call: Call) -> Response:
-    """Answer a query in the URL."""
+    """Answer a query in the URL; without any, describe the service."""
+    if not call.request.url.query:
+        return await describe_service(call)
     return await _answer(call, _asked(_pairs(call.request.url.query), text=None))
 
 
@@ -116,41 +100,13 @@ def _asked(pairs: Sequence[tuple[str, str]], *, text: str | None) -> _Asked:
 
 
 async def _answer(call: Call, asked: _Asked) -> Response:
-    accept = call.request.headers.get("accept")
-    rows, triples = choose(accept, list(ROWS)), choose(accept, list(TRIPLES))
-    services = call.services
-    async with services.snapshots.lend(min_size=asked.min_ledger_size) as snapshot:
-        request = Request(
-            query=asked.query,
-            folder=snapshot.folder,
-            formats={
-                "rows": ROWS[rows or next(iter(ROWS))],
-                "boolean": ROWS[rows or next(iter(ROWS))],
-                "triples": TRIPLES[triples or next(iter(TRIPLES))],
-            },
-            default_graphs=asked.default_graphs,
-            named_graphs=asked.named_graphs,
-        )
-        try:
-            answer = await services.pool.run(request, who=call.caller.name)
-        except DamagedIndexError:
-            await services.snapshots.rebuild(snapshot)
-            raise
-        size = snapshot.ledger_size
-    chosen = triples if answer.kind == "triples" else rows
-    if chosen is None:
-        offered = TRIPLES if answer.kind == "triples" else ROWS
-        raise HttpError(406, "Not acceptable", f"this answer comes as one of {', '.join(offered)}")
-    return _response(answer, media_type=chosen, ledger_size=size)
-
-
-def _response(answer: PoolAnswer, *, media_type: str, ledger_size: int) -> Response:
-    body = answer.body
-    if not isinstance(body, bytes):
-        with body:
-            body = body.read()
-    headers = {"Provgraph-Ledger-Size": str(ledger_size), "Vary": "Accept"}
-    return Response(body, media_type=media_type, headers=headers)
+    return await answer_query(
+        call,
+        asked.query,
+        default_graphs=asked.default_graphs,
+        named_graphs=asked.named_graphs,
+        min_ledger_size=asked.min_ledger_size,
+    )
 
 
 def _whole(text: str) -> int:

@@ -10,6 +10,7 @@ from provgraph.index.diagnosis import QuerySyntaxError
 from provgraph.index.pool import (
     PoolLimits,
     QueryPool,
+    QueryStoppedError,
     QueryTimeoutError,
     QueryTooLargeError,
     Request,
@@ -137,7 +138,7 @@ def test_a_running_query_is_listed_and_can_be_stopped(folder):
         await asyncio.sleep(0.3)
         (listed,) = pool.running.values()
         seen = (listed.who, listed.state, listed.query, pool.cancel(listed.number), pool.cancel(99))
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(QueryStoppedError):
             await task
         return seen, dict(pool.running), (await pool.run(request(folder, "ASK {}"), who="t")).body
 
