@@ -340,5 +340,37 @@ class Retraction:
     missing: tuple[Missing, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyAddition:
+    """A key may seal in a role from here on: a decision about the ledger, sealed by its steward."""
+
+    id: str
+    key: str  # verification method, did:key:<multikey>#<multikey>
+    role: str  # producer | steward | log | access-trail | witness
+    owner: Agent | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    replaces: str | None = None  # verification method of the key that it takes over from
+    by: Agent | None = None
+    reason: str | None = None
+    at: datetime
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRevocation:
+    """What a key seals from here on does not count: a decision about the ledger."""
+
+    id: str
+    key: str  # verification method
+    revocation_reason: str  # superseded | compromised | retired
+    counts_before: int | None = None  # ledger index from which its seals do not count either
+    by: Agent | None = None
+    reason: str | None = None  # why, in words
+    at: datetime
+    missing: tuple[Missing, ...] = ()
+
+
+KeyDecision = KeyAddition | KeyRevocation
 LaterFact = Deployment | Observation | Approval | Retraction
-Record = Run | LaterFact
+Record = Run | LaterFact | KeyDecision

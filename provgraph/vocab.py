@@ -61,12 +61,15 @@ CLASSES: Final = (
     "ObservationRecord",
     "ApprovalRecord",
     "RetractionRecord",
+    "KeyEventRecord",
     # activities
     "Run",
     "Step",
     "Deployment",
     "Approval",
     "Retraction",
+    "KeyAddition",
+    "KeyRevocation",
     # entities
     "Dataset",
     "Model",
@@ -86,6 +89,7 @@ CLASSES: Final = (
     "Missing",
     "Version",
     "Named",
+    "Key",
 )
 
 # ---- properties of our own -----------------------------------------------------------------------
@@ -180,6 +184,12 @@ PROPERTIES: Final = (
     "meaning",
     "onApproval",
     "retracts",
+    # keys
+    "keyRole",
+    "validFrom",
+    "validUntil",
+    "revocationReason",
+    "countsBefore",
     # source code
     "repository",
     "commit",

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provgraph import terms, vocab
+from provgraph.convert import keys
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.records import (
@@ -33,6 +34,8 @@ from provgraph.records import (
     Evaluation,
     Generation,
     Invocation,
+    KeyAddition,
+    KeyRevocation,
     Observation,
     Package,
     Record,
@@ -67,6 +70,8 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Observation: _observation,
         Approval: _approval,
         Retraction: _retraction,
+        KeyAddition: keys.key_addition,
+        KeyRevocation: keys.key_revocation,
     }[type(record)]
     sheet: Sheet = writer(record, vocab.record_iri(record_id), context)  # type: ignore[operator]
     return _finish(sheet)

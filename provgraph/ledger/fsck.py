@@ -3,7 +3,9 @@
 Specifications: RFC 9162 (tree), C2SP tlog-checkpoint, Data Integrity (seals). It reads every record
 once, in order, and keeps one frontier in memory.
 
-What it does not do: judge whose keys they are (that is trust), or repair. It cannot see that a name
+Keys are judged by the key events of the ledger itself, and by a trust file where the caller has one.
+
+What it does not do: know whose keys they are without a trust file, or repair. It cannot see that a name
 or an attachment was taken away, since erasure may do that; it sees every one that is false.
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from provgraph.digests import Digest
@@ -24,7 +26,9 @@ from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.charter import open_charter
 from provgraph.seal.merkle import Frontier, leaf_hash
 from provgraph.seal.note import open_checkpoint
-from provgraph.seal.proof import verify_seal
+from provgraph.seal.proof import VerifiedSeal, verify_seal
+from provgraph.seal.trust import KeyHistory, admit, require_in_time
+from provgraph.seal.trustfile import TrustFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +41,11 @@ class LedgerReport:
     sealed_by: Mapping[str, int]  # verification method -> records
     attachments: int
     names: int
+    # The key events, and what they mean for every entry.
+    keys: KeyHistory = field(default_factory=KeyHistory, compare=False)
 
 
-def verify_ledger(ledger: Ledger) -> LedgerReport:
+def verify_ledger(ledger: Ledger, *, trust: TrustFile | None = None) -> LedgerReport:
     """Check everything in a ledger.
 
     1. SQLite's own structure is whole, and the schema is exactly ours (a trigger could change what
@@ -52,6 +58,9 @@ def verify_ledger(ledger: Ledger) -> LedgerReport:
     7. The stored hashes of the tree are those of the entries.
     8. The checkpoint is signed by the log key, over this size and root.
     9. Nothing is left over: no name or attachment without its record.
+    10. Each seal is by a key that could seal there: not revoked before, in its role, within its
+        validity as far as its own date says. An end that was set afterwards, because a key was
+        compromised, is no fault of the ledger: `LedgerReport.keys` judges by it.
 
     Raises:
         UntrustedError: the first wrong thing, with the record it belongs to.
@@ -60,7 +69,7 @@ def verify_ledger(ledger: Ledger) -> LedgerReport:
     db = ledger._db
     with schema.storage_errors(ledger.path):
         try:
-            return _verify(ledger, db)
+            return _verify(ledger, db, KeyHistory(trust=trust))
         except (FormatError, LedgerError, sqlite3.DatabaseError, ValueError, TypeError) as error:
             # Whatever a reader stumbles over in a file that we wrote means that it was changed.
             if isinstance(error, sqlite3.OperationalError):
@@ -68,7 +77,7 @@ def verify_ledger(ledger: Ledger) -> LedgerReport:
             raise UntrustedError(f"ledger {ledger.path}: {error}") from error
 
 
-def _verify(ledger: Ledger, db: sqlite3.Connection) -> LedgerReport:
+def _verify(ledger: Ledger, db: sqlite3.Connection, keys: KeyHistory) -> LedgerReport:
     # 1.
     _require_structure(db)
     # 2.
@@ -90,7 +99,9 @@ def _verify(ledger: Ledger, db: sqlite3.Connection) -> LedgerReport:
         if ledger.find(record.iri) != record.index:
             raise UntrustedError(f"{where}: its IRI leads to entry {ledger.find(record.iri)}")
         # 4. and 5. (`records` checked form and hashes)
-        _require_seal(record, where=where)
+        verified = _require_seal(record, where=where)
+        # 10.
+        _require_trusted(record, verified, keys, where=where)
         # 6.
         count = _require_additions(ledger, db, record)
         names, attachments = names + count[0], attachments + count[1]
@@ -121,6 +132,7 @@ def _verify(ledger: Ledger, db: sqlite3.Connection) -> LedgerReport:
         sealed_by=dict(sealed_by),
         attachments=attachments,
         names=names,
+        keys=keys,
     )
 
 
@@ -139,7 +151,7 @@ def _require_structure(db: sqlite3.Connection) -> None:
             )
 
 
-def _require_seal(record: StoredRecord, *, where: str) -> None:
+def _require_seal(record: StoredRecord, *, where: str) -> VerifiedSeal:
     try:
         verified = verify_seal(record.graph_nq, record.proof_nq, record.proof_value)
     except (FormatError, UntrustedError) as error:
@@ -149,6 +161,23 @@ def _require_seal(record: StoredRecord, *, where: str) -> None:
             f"{where}: sealed by {verified.verification_method},"
             f" its entry says {record.verification_method}"
         )
+    return verified
+
+
+def _require_trusted(
+    record: StoredRecord, verified: VerifiedSeal, keys: KeyHistory, *, where: str
+) -> None:
+    try:
+        key = admit(
+            keys,
+            kind=record.kind,
+            index=record.index,
+            method=record.verification_method,
+            graph_nq=record.graph_nq,
+        )
+        require_in_time(key, created=verified.created)
+    except (FormatError, UntrustedError) as error:
+        raise UntrustedError(f"{where}: {error}") from error
 
 
 def _require_additions(

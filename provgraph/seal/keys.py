@@ -29,7 +29,11 @@ from provgraph.seal.multikey import (
 )
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ec import (
+        ECDSA,
+        EllipticCurvePrivateKey,
+        EllipticCurvePublicKey,
+    )
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
@@ -128,6 +132,19 @@ def load_signer(path: Path, *, passphrase: bytes | None = None) -> Signer:
     raise UntrustedError(f"expected an Ed25519 or P-256 key in {path}, found {_kind(key)}")
 
 
+def require_usable_key(key: PublicKey) -> None:
+    """Refuse a public key before anybody is told to believe it.
+
+    Raises:
+        FormatError: the key has another length than its algorithm asks.
+        UntrustedError: an Ed25519 key of low order or not canonical, a P-256 key off its curve.
+    """
+    if key.algorithm == ED25519:
+        require_strong_ed25519(key.raw)
+    else:
+        _p256_key(key.raw, what="key")
+
+
 def verify_signature(key: PublicKey, signature: bytes, data: bytes, *, what: str) -> None:
     """Check a signature with the algorithm of the key; `what` names the signed thing in the error.
 
@@ -170,22 +187,28 @@ def verify_p256(public_key: bytes, signature: bytes, data: bytes, *, what: str) 
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-    if len(public_key) != _P256_POINT_BYTES:
-        raise FormatError(
-            f"expected {_P256_POINT_BYTES} bytes of P-256 public key, found {len(public_key)}"
-        )
+    key = _p256_key(public_key, what=what)
     _require_length(signature, what)
-    try:
-        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public_key)
-    except ValueError:
-        raise UntrustedError(
-            f"{what}: the P-256 public key {public_key.hex()} is no point of the curve"
-        ) from None
     r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
     try:
         key.verify(encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         raise UntrustedError(_refusal(public_key, what)) from None
+
+
+def _p256_key(public_key: bytes, *, what: str) -> EllipticCurvePublicKey:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    if len(public_key) != _P256_POINT_BYTES:
+        raise FormatError(
+            f"expected {_P256_POINT_BYTES} bytes of P-256 public key, found {len(public_key)}"
+        )
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public_key)
+    except ValueError:
+        raise UntrustedError(
+            f"{what}: the P-256 public key {public_key.hex()} is no point of the curve"
+        ) from None
 
 
 _VERIFIERS: Final = {ED25519: verify_ed25519, P256: verify_p256}
