@@ -7,6 +7,7 @@ written from them. Equal ledger state and equal root give an equal bundle.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from provgraph.export import crate, jsonld, rdf
 from provgraph.export.howto import howto_verify
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
+from provgraph.seal.attestation import Attested, attest
 from provgraph.seal.bundle import BUNDLE_VERSION, listing, write_manifest
 from provgraph.seal.entry import SEALED_BY, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES, Signer
@@ -88,6 +90,18 @@ def make_bundle(
             "ledgerSize": checkpoint.size,
             "records": [listing(each.index, each.iri, each.kind) for each in stored],
         }
+    )
+    members |= attest(
+        checkpoint,
+        [
+            Attested(
+                position=each.index,
+                graph=each.iri,
+                sha256=hashlib.sha256(each.graph_nq).hexdigest(),
+            )
+            for each in stored
+        ],
+        log_signer=log_signer,
     )
     members["HOWTO-VERIFY.txt"] = howto_verify(stored, ledger, subject.title).encode()
     members["ro-crate-metadata.json"] = _json(

@@ -26,6 +26,8 @@ _DESCRIPTIONS: Final = {
     "charter": "Who the ledger is, signed by its log key",
     "checkpoint": "C2SP checkpoint: size and root of the ledger, signed by its log key",
     "trust.json": "The keys that signed",
+    "attestation.dsse.json": "in-toto Statement over all graphs in a DSSE envelope, by the log key",
+    "attestation.sigstore.json": "The same envelope as a Sigstore bundle v0.3",
     "lineage.jsonld": "The whole lineage as one readable JSON-LD tree",
     "lineage.trig": "The whole lineage as TriG, one graph per record",
     "HOWTO-VERIFY.txt": "How to verify with coreutils and openssl alone",

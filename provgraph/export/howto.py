@@ -78,6 +78,23 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
        [ "$h" = "$root" ] && echo "$r in the tree" || echo "$r NOT IN THE TREE"
      done
 
+5. THE LEDGER ATTESTS THIS IN A FORM THAT SUPPLY-CHAIN TOOLS READ
+   attestation.dsse.json is an in-toto Statement in a DSSE envelope, signed by the log key over the
+   lengths and the bytes of its type and its payload. Its subjects are the graphs in this bundle.
+   attestation.sigstore.json is the same envelope as a Sigstore bundle (v0.3, signed with a key).
+
+     sed 's/.*"payload":"\\([^"]*\\)".*/\\1/' attestation.dsse.json | base64 -d > /tmp/statement
+     sed 's/.*"sig":"\\([^"]*\\)".*/\\1/' attestation.dsse.json | base64 -d > /tmp/note.sig
+     (printf 'DSSEv1 28 application/vnd.in-toto+json %s ' "$(wc -c < /tmp/statement)"
+       cat /tmp/statement) > /tmp/pae
+     openssl pkeyutl -verify -pubin -inkey keys/log-{log_multikey}.pem -rawin \\
+       -in /tmp/pae -sigfile /tmp/note.sig | sed 's/^/attestation /'
+     grep -o '"digest":{{"sha256":"[0-9a-f]*"}},"name":"[^"]*"' /tmp/statement \\
+       | sed 's/.*sha256":"\\(.*\\)"}},"name":"\\(.*\\)"/\\1  \\2/' > /tmp/subjects
+     sha256sum --check --quiet /tmp/subjects && echo attested
+     diff <(cut -c67- /tmp/subjects | sort) <(ls records/*/graph.nq) && echo 'all attested'
+     grep -qFf attestation.dsse.json attestation.sigstore.json && echo 'same in both'
+
 WHAT THIS SHOWS, AND WHAT IT CANNOT
    Shown: these records were sealed with these keys, stand in this ledger, and have not been changed
    since. Not shown: that what was recorded is true, that nothing else happened, or that the ledger

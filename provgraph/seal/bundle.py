@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from provgraph.errors import FormatError, ProvgraphError, UntrustedError
+from provgraph.seal.attestation import Attested, check_attestation
 from provgraph.seal.charter import Charter, open_charter
 from provgraph.seal.entry import PRODUCER, RECORD, SEALED_BY, Entry, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES
@@ -112,7 +113,7 @@ def verify_bundle(
        a swapped signature, an entry that means something else).
     7. Every record: the entry stands in the tree of the checkpoint (RFC 9162 inclusion), no two
        records claim one place, and bundle.json lists exactly these (a record that was never in the
-       ledger).
+       ledger); the attestation, which bundles of 0.1.0 have not, says the same of exactly these.
     8. Every key that sealed is listed in trust.json in the role that the entry's kind asks for;
        with `producer_keys`, those of producers are among those. Every file
        under keys/ holds the key of its name (a key for openssl that is not the one named).
@@ -184,7 +185,15 @@ def verify_bundle(
         if len(positions) != len(records):
             raise UntrustedError("two records claim the same place in the ledger")
         _check_list(about, records)
-        passed(f"{len(folders)} entries are in the tree of {checkpoint.size} (RFC 9162)")
+        attested = [
+            Attested(position=each.position, graph=each.iri, sha256=each.entry.graph_sha256)
+            for each in records
+        ]
+        is_attested = check_attestation(members, checkpoint, attested, log_key=charter.log_key)
+        passed(
+            f"{len(folders)} entries are in the tree of {checkpoint.size} (RFC 9162)"
+            + (", as the attestation says (DSSE)" if is_attested else "")
+        )
 
         step = 8
         signers = _check_producers(members, records, log, producer_keys)

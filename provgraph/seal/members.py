@@ -36,6 +36,7 @@ RECORD_FILES: Final = (
 _NAME: Final = re.compile(
     r"MANIFEST|HOWTO-VERIFY\.txt|charter|checkpoint|trust\.json|context\.jsonld|bundle\.json"
     r"|lineage\.jsonld|lineage\.trig|ro-crate-metadata\.json"
+    r"|attestation\.dsse\.json|attestation\.sigstore\.json"
     r"|keys/[a-z]+-z[1-9A-HJ-NP-Za-km-z]{1,127}\.pem"
     r"|attachments/sha256-[0-9a-f]{64}"
     r"|records/[0-9]{6,12}/(?:" + "|".join(map(re.escape, RECORD_FILES)) + ")"

@@ -37,7 +37,9 @@ def test_the_lines_verify_the_true_bundle(forge, unpacked):
     output = follow(unpacked)
     count = len(forge.folders)
     assert output.splitlines()[:2] == ["unchanged", "complete"]
-    assert output.count("Signature Verified Successfully") == 2 + count
+    assert output.count("Signature Verified Successfully") == 3 + count
+    assert "attestation Signature Verified Successfully" in output.splitlines()
+    assert output.splitlines()[-3:] == ["attested", "all attested", "same in both"]
     assert output.count(" in the tree") == count
     assert output.count("NOT IN THE TREE") == 0
 
@@ -47,7 +49,7 @@ def test_a_changed_graph_fails_three_of_the_checks(forge, unpacked):
     path.write_bytes(path.read_bytes().replace(b"0.8", b"0.9", 1))
     output = follow(unpacked)
     assert output.splitlines()[0] != "unchanged"
-    assert output.count("Signature Verified Successfully") == 1 + len(forge.folders)
+    assert output.count("Signature Verified Successfully") == 2 + len(forge.folders)
     assert output.count("graph.nq WRONG") == 1
 
 

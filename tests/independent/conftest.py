@@ -68,6 +68,12 @@ def pymerkle() -> None:
 
 
 @pytest.fixture(scope="session")
+def in_toto() -> None:
+    """The packages securesystemslib and in-toto-attestation, ready to run."""
+    foreign_programs.ready_in_toto()
+
+
+@pytest.fixture(scope="session")
 def tlogcheck(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of go/, built."""
     return foreign_programs.build_go(tmp_path_factory.mktemp("go"))

@@ -1,4 +1,4 @@
-"""Other people's programs that these tests run: Node with npm packages, Go, pymerkle.
+"""Other people's programs that these tests run: Node with npm packages, Go, packages from PyPI.
 
 Whatever they need is locked by version and hash in files beside this one, and is put in place by the
 first test that asks, into folders that git ignores: nothing of it is installed with provgraph, nor
@@ -30,6 +30,7 @@ NODE = HERE / "node"
 GO = HERE / "go"
 PYTHON = HERE / "python"
 PYMERKLE = PYTHON / "site-packages"
+IN_TOTO = PYTHON / "site-packages-dsse"
 
 # What the locked versions ask for. An older golang.org/x/mod would build with an older Go, and take
 # tiles that were tampered with (CVE-2026-56865).
@@ -105,20 +106,37 @@ def run_go(program: Path, *arguments: str) -> tuple[int, str]:
 # ---- Python --------------------------------------------------------------------------------------
 def ready_pymerkle() -> None:
     """Make sure that pymerkle is there, in a folder of its own."""
-    command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    requirements = PYTHON / "requirements.txt"
-    hashed = ["--require-hashes", "--only-binary=:all:", "--requirement", str(requirements)]
-    _install(
-        [sys.executable, *command, *hashed, "--upgrade", "--target", str(PYMERKLE)],
-        locks=[requirements],
-        into=PYMERKLE,
-    )
+    _ready_python(PYTHON / "requirements.txt", into=PYMERKLE)
 
 
 def run_pymerkle(request: Any) -> Any:
     """Give python/merkle.py a JSON request and return its JSON answer."""
+    return _run_python("merkle.py", PYMERKLE, request)
+
+
+def ready_in_toto() -> None:
+    """Make sure that securesystemslib and in-toto-attestation are there."""
+    _ready_python(PYTHON / "requirements-dsse.txt", into=IN_TOTO)
+
+
+def run_in_toto(request: Any) -> Any:
+    """Give python/statement.py a JSON request and return its JSON answer."""
+    return _run_python("statement.py", IN_TOTO, request)
+
+
+def _ready_python(requirements: Path, *, into: Path) -> None:
+    command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    hashed = ["--require-hashes", "--only-binary=:all:", "--requirement", str(requirements)]
+    _install(
+        [sys.executable, *command, *hashed, "--upgrade", "--target", str(into)],
+        locks=[requirements],
+        into=into,
+    )
+
+
+def _run_python(script: str, packages: Path, request: Any) -> Any:
     # -I: neither this environment's variables nor the current folder.
-    command = [sys.executable, "-I", str(PYTHON / "merkle.py"), str(PYMERKLE)]
+    command = [sys.executable, "-I", str(PYTHON / script), str(packages)]
     return json.loads(_run(command, cwd=PYTHON, data=json.dumps(request).encode()))
 
 
