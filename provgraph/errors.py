@@ -8,6 +8,7 @@
     ├── UntrustedError      well-formed, but not to be believed: seal, proof, checkpoint, manifest
     ├── LedgerError         the ledger could not take or give an entry
     │   ├── ConflictError       the same record id with other bytes
+    │   ├── ErasedError         the content was erased; a tombstone says by whom and why
     │   └── StorageError        disk full, read-only, locked: the bytes are not durable
     ├── IndexUnavailableError   the index is locked or cannot be built; the ledger is unharmed
     │   └── DamagedIndexError       its files are not what was written; it is built anew
@@ -50,6 +51,10 @@ class LedgerError(ProvgraphError):
 
 class ConflictError(LedgerError):
     """A record id is already in the ledger with other bytes."""
+
+
+class ErasedError(LedgerError):
+    """The content asked for was erased from the ledger; its tombstone says by whom and why."""
 
 
 class StorageError(LedgerError):

@@ -371,6 +371,28 @@ class KeyRevocation:
     missing: tuple[Missing, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """What is left of a record whose content was erased: which, by whom, why, and its shape.
+
+    Edges are (subject, predicate, object) and types (thing, class), all of them IRIs.
+    """
+
+    id: str
+    record: str  # IRI of the erased record
+    entry_index: int
+    leaf_hash: str  # sha256:<hex>
+    graph_digest: str  # sha256:<hex>
+    by: Agent
+    reason: str
+    ground: str | None = None
+    at: datetime
+    attachments: tuple[Digest, ...] = ()  # erased with it
+    edges: tuple[tuple[str, str, str], ...] = ()
+    types: tuple[tuple[str, str], ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
 KeyDecision = KeyAddition | KeyRevocation
 LaterFact = Deployment | Observation | Approval | Retraction
-Record = Run | LaterFact | KeyDecision
+Record = Run | LaterFact | KeyDecision | Tombstone

@@ -62,6 +62,7 @@ CLASSES: Final = (
     "ApprovalRecord",
     "RetractionRecord",
     "KeyEventRecord",
+    "TombstoneRecord",
     # activities
     "Run",
     "Step",
@@ -70,6 +71,7 @@ CLASSES: Final = (
     "Retraction",
     "KeyAddition",
     "KeyRevocation",
+    "Tombstone",
     # entities
     "Dataset",
     "Model",
@@ -190,6 +192,14 @@ PROPERTIES: Final = (
     "validUntil",
     "revocationReason",
     "countsBefore",
+    # tombstone
+    "erases",
+    "erasedBy",
+    "erasedAttachment",
+    "entryIndex",
+    "leafHash",
+    "graphDigest",
+    "legalGround",
     # source code
     "repository",
     "commit",

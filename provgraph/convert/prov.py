@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from provgraph import terms, vocab
 from provgraph.convert import keys
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
+from provgraph.convert.tombstone import tombstone_sheet
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.records import (
     MEASURING_ROLES,
@@ -43,6 +44,7 @@ from provgraph.records import (
     Run,
     SourceCode,
     Step,
+    Tombstone,
     Usage,
 )
 from provgraph.terms import Term
@@ -72,6 +74,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Retraction: _retraction,
         KeyAddition: keys.key_addition,
         KeyRevocation: keys.key_revocation,
+        Tombstone: tombstone_sheet,
     }[type(record)]
     sheet: Sheet = writer(record, vocab.record_iri(record_id), context)  # type: ignore[operator]
     return _finish(sheet)

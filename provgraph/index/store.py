@@ -216,6 +216,24 @@ class Index:
                 " run `provgraph reindex`, the ledger is unharmed"
             ) from problem
 
+    def discard(self) -> None:
+        """Delete the index with all that is left of earlier ones, such as after an erasure.
+
+        Raises:
+            IndexUnavailableError: the folder cannot be written.
+        """
+        self._opened = None
+        try:
+            for suffix in ("", ".new", ".old", ".damaged"):
+                folder = self.folder.with_name(f"{self.folder.name}{suffix}")
+                if folder.exists():
+                    shutil.rmtree(folder)
+        except OSError as error:
+            raise IndexUnavailableError(
+                f"the index {self.folder} cannot be deleted: {_reason(error)}; delete it, the"
+                " ledger is unharmed"
+            ) from error
+
     def snapshot(self, folder: Path) -> None:
         """Make a copy that others may read while this goes on: hard links, about 0.1 s.
 

@@ -21,6 +21,10 @@ from provgraph.terms import MAX_GRAPH_BYTES
 _LENGTH_BYTES: Final = 2  # of the entry inside record.sealed; an entry has at most 65,535 bytes
 _MAX_SEALED_BYTES: Final = _LENGTH_BYTES + 2 * MAX_ENTRY_BYTES
 
+# What stands in record.graph where the graph was erased. No blob is empty: each begins with its
+# format byte, that of a graph without statements too.
+ERASED: Final = b""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedAttachment:
@@ -108,6 +112,8 @@ def split_sealed(value: object, index: object) -> tuple[bytes, bytes]:
 def stored_record(position: object, sealed: object, graph: object) -> StoredRecord:
     """Read a row; graph and proof are checked against the entry's hashes.
 
+    Whether an erased graph was erased rightly is for the caller, who can look for its tombstone.
+
     Raises:
         LedgerError: damaged.
         UntrustedError: stored graph or proof is not what was sealed.
@@ -118,8 +124,10 @@ def stored_record(position: object, sealed: object, graph: object) -> StoredReco
     except FormatError as error:
         raise UntrustedError(f"entry {position} of the ledger is damaged: {error}") from None
     blob = require_blob(graph, what=f"the graph of entry {position}")
-    graph_nq = compression.decode(blob, max_bytes=MAX_GRAPH_BYTES)
-    require_sha256(graph_nq, entry.graph_sha256, what=f"the graph of record {entry.graph}")
+    graph_nq = None
+    if blob != ERASED:
+        graph_nq = compression.decode(blob, max_bytes=MAX_GRAPH_BYTES)
+        require_sha256(graph_nq, entry.graph_sha256, what=f"the graph of record {entry.graph}")
     require_sha256(proof_nq, entry.proof_sha256, what=f"the proof of record {entry.graph}")
     if not isinstance(position, int):
         raise UntrustedError(f"expected a number as a record's position, found {position!r}")
@@ -128,7 +136,7 @@ def stored_record(position: object, sealed: object, graph: object) -> StoredReco
         iri=entry.graph,
         kind=entry.kind,
         entry=entry_bytes,
-        graph_nq=graph_nq,
+        content=graph_nq,
         proof_nq=proof_nq,
         proof_value=entry.proof_value,
         verification_method=entry.verification_method,

@@ -6,7 +6,7 @@ once, in order, and keeps one frontier in memory.
 Keys are judged by the key events of the ledger itself, and by a trust file where the caller has one.
 
 What it does not do: know whose keys they are without a trust file, or repair. It cannot see that a name
-or an attachment was taken away, since erasure may do that; it sees every one that is false.
+or an attachment was taken away; it sees every one that is false, and every erased graph.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from provgraph.digests import Digest
@@ -24,10 +25,12 @@ from provgraph.ledger.codec import iri_key
 from provgraph.ledger.rows import NameRow, StoredRecord, require_covered
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.charter import open_charter
+from provgraph.seal.entry import RECORD, STEWARD, TOMBSTONE, parse_entry
 from provgraph.seal.merkle import Frontier, leaf_hash
 from provgraph.seal.note import open_checkpoint
-from provgraph.seal.proof import VerifiedSeal, verify_seal
-from provgraph.seal.trust import KeyHistory, admit, require_in_time
+from provgraph.seal.proof import ProofConfig, VerifiedSeal, parse_proof_config, verify_seal
+from provgraph.seal.tombstone import Claim, judge, read_claim
+from provgraph.seal.trust import KNOWN_BY_USE, KeyHistory, admit, require_in_time
 from provgraph.seal.trustfile import TrustFile
 
 
@@ -43,6 +46,7 @@ class LedgerReport:
     names: int
     # The key events, and what they mean for every entry.
     keys: KeyHistory = field(default_factory=KeyHistory, compare=False)
+    erased: int = 0
 
 
 def verify_ledger(ledger: Ledger, *, trust: TrustFile | None = None) -> LedgerReport:
@@ -61,6 +65,8 @@ def verify_ledger(ledger: Ledger, *, trust: TrustFile | None = None) -> LedgerRe
     10. Each seal is by a key that could seal there: not revoked before, in its role, within its
         validity as far as its own date says. An end that was set afterwards, because a key was
         compromised, is no fault of the ledger: `LedgerReport.keys` judges by it.
+    11. Each entry without a graph was erased by a tombstone of the steward, which names exactly that
+        entry; nothing of it is left, and each tombstone's entry has no graph.
 
     Raises:
         UntrustedError: the first wrong thing, with the record it belongs to.
@@ -87,6 +93,9 @@ def _verify(ledger: Ledger, db: sqlite3.Connection, keys: KeyHistory) -> LedgerR
     frontier = Frontier(size=0)
     sealed_by: Counter[str] = Counter()
     names = attachments = 0
+    erased: dict[int, bytes] = {}
+    claims: list[Claim] = []
+    producers: set[str] = set()
     size = ledger.size()
     for record in ledger.records(0, size):
         where = f"entry {record.index} of the ledger, record {record.iri}"
@@ -99,12 +108,21 @@ def _verify(ledger: Ledger, db: sqlite3.Connection, keys: KeyHistory) -> LedgerR
         if ledger.find(record.iri) != record.index:
             raise UntrustedError(f"{where}: its IRI leads to entry {ledger.find(record.iri)}")
         # 4. and 5. (`records` checked form and hashes)
-        verified = _require_seal(record, where=where)
+        created = _require_seal(record, where=where)
         # 10.
-        _require_trusted(record, verified, keys, where=where)
+        _require_trusted(record, created, keys, where=where)
         # 6.
-        count = _require_additions(ledger, db, record)
-        names, attachments = names + count[0], attachments + count[1]
+        if record.is_erased:
+            erased[record.index] = record.entry
+            _require_no_additions(ledger, db, record, where=where)
+        else:
+            count = _require_additions(ledger, db, record)
+            names, attachments = names + count[0], attachments + count[1]
+            if record.kind == RECORD:
+                producers.add(record.verification_method)
+            elif record.kind == TOMBSTONE:
+                entry = parse_entry(record.entry)
+                claims.append(read_claim(record.graph_nq, position=record.index, entry=entry))
         # 7.
         completed = b"".join(frontier.append(leaf_hash(record.entry)))
         row = db.execute(
@@ -125,6 +143,13 @@ def _verify(ledger: Ledger, db: sqlite3.Connection, keys: KeyHistory) -> LedgerR
         )
     # 9.
     _require_no_orphans(ledger, db, size)
+
+    # 11. (10. has shown that each tombstone's key could be a steward's there)
+    def is_steward(method: str, index: int) -> bool:
+        key = keys.judge(method, index=index, role=STEWARD)
+        return key.basis != KNOWN_BY_USE or method not in producers
+
+    judge(erased=erased, claims=claims, producers=producers, is_steward=is_steward)
     return LedgerReport(
         origin=ledger.origin,
         size=frontier.size,
@@ -133,6 +158,7 @@ def _verify(ledger: Ledger, db: sqlite3.Connection, keys: KeyHistory) -> LedgerR
         attachments=attachments,
         names=names,
         keys=keys,
+        erased=len(erased),
     )
 
 
@@ -151,21 +177,25 @@ def _require_structure(db: sqlite3.Connection) -> None:
             )
 
 
-def _require_seal(record: StoredRecord, *, where: str) -> VerifiedSeal:
+def _require_seal(record: StoredRecord, *, where: str) -> datetime:
+    """Check a record's seal, and return its date; of an erased record only the date is left."""
     try:
-        verified = verify_seal(record.graph_nq, record.proof_nq, record.proof_value)
+        if record.is_erased:
+            seal: ProofConfig | VerifiedSeal = parse_proof_config(record.proof_nq)
+        else:
+            seal = verify_seal(record.graph_nq, record.proof_nq, record.proof_value)
     except (FormatError, UntrustedError) as error:
         raise UntrustedError(f"{where}: {error}") from error
-    if verified.verification_method != record.verification_method:
+    if seal.verification_method != record.verification_method:
         raise UntrustedError(
-            f"{where}: sealed by {verified.verification_method},"
+            f"{where}: sealed by {seal.verification_method},"
             f" its entry says {record.verification_method}"
         )
-    return verified
+    return seal.created
 
 
 def _require_trusted(
-    record: StoredRecord, verified: VerifiedSeal, keys: KeyHistory, *, where: str
+    record: StoredRecord, created: datetime, keys: KeyHistory, *, where: str
 ) -> None:
     try:
         key = admit(
@@ -173,9 +203,9 @@ def _require_trusted(
             kind=record.kind,
             index=record.index,
             method=record.verification_method,
-            graph_nq=record.graph_nq,
+            graph_nq=b"" if record.is_erased else record.graph_nq,
         )
-        require_in_time(key, created=verified.created)
+        require_in_time(key, created=created)
     except (FormatError, UntrustedError) as error:
         raise UntrustedError(f"{where}: {error}") from error
 
@@ -193,6 +223,18 @@ def _require_additions(
     }
     require_covered(iri=record.iri, graph_nq=record.graph_nq, names=names, attachments=attachments)
     return len(names), len(attachments)
+
+
+def _require_no_additions(
+    ledger: Ledger, db: sqlite3.Connection, record: StoredRecord, *, where: str
+) -> None:
+    """Check that an erasure took the names and attachments with it."""
+    row = db.execute("SELECT name FROM name WHERE position = ?", (record.index,)).fetchone()
+    if row is not None or ledger.attachments(record.iri):
+        raise UntrustedError(
+            f"{where} was erased, and a name or attachment of it is still there; run"
+            " `provgraph erase --resume`"
+        )
 
 
 def _require_no_orphans(ledger: Ledger, db: sqlite3.Connection, size: int) -> None:

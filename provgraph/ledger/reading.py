@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from provgraph.digests import Digest
-from provgraph.errors import LedgerError, NotFoundError
+from provgraph.errors import ErasedError, FormatError, LedgerError, NotFoundError, UntrustedError
 from provgraph.ledger import compression, schema
 from provgraph.ledger.codec import (
     iri_key,
@@ -28,6 +28,8 @@ from provgraph.seal import merkle
 from provgraph.seal.charter import Charter
 from provgraph.seal.entry import Entry, parse_entry
 from provgraph.seal.merkle import HASH_BYTES, Frontier
+from provgraph.seal.proof import verify_seal
+from provgraph.seal.tombstone import Claim, read_claim, require_fits
 
 # Rows read at once while streaming, so that no reader keeps the write-ahead log from being folded.
 _CHUNK_ROWS: Final = 200
@@ -141,19 +143,28 @@ class LedgerReader:
 
         Raises:
             NotFoundError: no such entry.
+            ErasedError: it was erased.
             UntrustedError: the stored graph is not the one that was sealed.
         """
-        return self.read(index).graph_nq
+        record = self.read(index)
+        if record.is_erased:
+            tombstone = self.tombstone_of(record)
+            raise ErasedError(
+                f"the content of record {record.iri} (entry {index}) was erased: tombstone"
+                f" {tombstone.iri} (entry {tombstone.position}) says by whom and why"
+            )
+        return record.graph_nq
 
     def read(self, index: int) -> StoredRecord:
         """Return a record; graph and proof are checked against the entry's hashes.
 
         Raises:
             NotFoundError: no such entry.
-            UntrustedError: stored graph or proof is not what was sealed.
+            UntrustedError: stored graph or proof is not what was sealed, or the graph is gone and
+                no tombstone fits.
         """
         row = self._one("SELECT position, sealed, graph FROM record WHERE position = ?", index)
-        return stored_record(*row)
+        return self._stored(row)
 
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[StoredRecord]:
         """Yield the records [start, stop) in order, a few at a time; stop None means the end."""
@@ -169,8 +180,40 @@ class LedgerReader:
             if not rows:
                 return
             for row in rows:
-                yield stored_record(*row)
+                yield self._stored(row)
             position += len(rows)
+
+    def tombstone_of(self, record: StoredRecord) -> Claim:
+        """Return what the tombstone of an erased record says; its seal is checked, not whose it is.
+
+        Raises:
+            UntrustedError: no tombstone fits: somebody emptied the graph.
+        """
+        reason = "somebody emptied it"
+        for row in self.names("tombstone", record.iri):
+            try:
+                values = self._one(
+                    "SELECT position, sealed, graph FROM record WHERE position = ?", row.index
+                )
+                sealed = stored_record(*values)
+                verify_seal(sealed.graph_nq, sealed.proof_nq, sealed.proof_value)
+                entry = parse_entry(sealed.entry)
+                claim = read_claim(sealed.graph_nq, position=sealed.index, entry=entry)
+                require_fits(claim, index=record.index, entry=record.entry)
+            except (UntrustedError, FormatError, LedgerError) as error:
+                reason = str(error)
+            else:
+                return claim
+        raise UntrustedError(
+            f"ledger {self.path}: record {record.iri} (entry {record.index}) has no graph, and no"
+            f" tombstone fits it: {reason}. Restore a backup"
+        )
+
+    def _stored(self, row: tuple[Any, ...]) -> StoredRecord:
+        record = stored_record(*row)
+        if record.is_erased:
+            self.tombstone_of(record)
+        return record
 
     def find(self, iri: str) -> int | None:
         """Return the index of the record with that IRI, or None."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from provgraph import terms, vocab
 from provgraph.digests import Digest, sha256_bytes
-from provgraph.errors import LedgerError
+from provgraph.errors import ErasedError, LedgerError
 from provgraph.seal.entry import RECORD
 from provgraph.seal.proof import Seal
 
@@ -57,16 +57,38 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecord:
-    """A record as the ledger holds it; graph and proof were checked against the entry's hashes."""
+    """A record as the ledger holds it; graph and proof were checked against the entry's hashes.
+
+    An erased record has no graph, which is not an empty one: reading `graph_nq` raises.
+    """
 
     index: int
     iri: str
     kind: str
     entry: bytes
-    graph_nq: bytes
+    content: bytes | None  # canonical N-Quads, None where they were erased
     proof_nq: bytes
     proof_value: str
     verification_method: str
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the graph was erased."""
+        return self.content is None
+
+    @property
+    def graph_nq(self) -> bytes:
+        """The canonical N-Quads of the record's graph.
+
+        Raises:
+            ErasedError: they were erased.
+        """
+        if self.content is None:
+            raise ErasedError(
+                f"the content of record {self.iri} (entry {self.index}) was erased;"
+                f" `provgraph show {self.iri}` says by whom and why"
+            )
+        return self.content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

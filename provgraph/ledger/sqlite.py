@@ -176,7 +176,6 @@ class Ledger(LedgerReader):
         return outcomes
 
     def _commit_together(self, batches: Sequence[Sequence[Prepared]]) -> list[Outcome]:
-        assert self._log_signer is not None, "append_each has asked"
         outcomes: list[Outcome] = []
         with self._transaction():
             frontier = self._frontier_of(self._last_checkpoint())
@@ -189,11 +188,14 @@ class Ledger(LedgerReader):
                 else:
                     outcomes.append(self._insert(batch, known, frontier))
             if frontier.size > start:
-                checkpoint = Checkpoint(
-                    origin=self.origin, size=frontier.size, root=frontier.root()
-                )
-                self._keep_checkpoint(sign_checkpoint(checkpoint, self._log_signer), checkpoint)
+                self._sign_tree(frontier)
         return outcomes
+
+    def _sign_tree(self, frontier: Frontier) -> None:
+        """Sign the checkpoint over what the transaction has taken in."""
+        assert self._log_signer is not None, "whoever appends has asked"
+        checkpoint = Checkpoint(origin=self.origin, size=frontier.size, root=frontier.root())
+        self._keep_checkpoint(sign_checkpoint(checkpoint, self._log_signer), checkpoint)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ from provgraph.index.store import (
 from provgraph.ledger.sqlite import Ledger
 from provgraph.query import catalogue, lineage
 from provgraph.query.lineage import Lineage, Node
+from provgraph.seal.entry import TOMBSTONE
 from provgraph.service.home import readable_ledger
 from provgraph.service.recovery import Recovered, recover
 from provgraph.service.things import Resolved, content_digest, resolve
@@ -81,6 +82,10 @@ class Description:
     nodes: Mapping[str, Node]
     records: tuple[str, ...]
     ledger_size: int
+
+
+class _ErasedSinceError(Exception):
+    """Something that the index may hold has been erased: only a new index is without it."""
 
 
 class Reader:
@@ -329,7 +334,8 @@ def bring_up_to_date(index: Index, ledger: Ledger, *, progress: Progress | None 
     """Replay what the index has not seen; rebuild it where it is not this ledger's. Return the size.
 
     The index is never ahead: graphs come from the ledger only, and the watermark moves with them.
-    A damaged index is put aside and built anew.
+    A damaged index is put aside and built anew. So is one that meets a tombstone: what it erases may
+    be in the index, and a statement that is deleted there stays in its files for a while.
 
     Raises:
         IndexUnavailableError: it cannot be written.
@@ -346,15 +352,26 @@ def bring_up_to_date(index: Index, ledger: Ledger, *, progress: Progress | None 
             rebuild_index(index, ledger, progress=progress)
         else:
             index.replay(
-                (record.graph_nq for record in ledger.records(start, size)),
+                _graphs(ledger, start, size, is_new=start == 0),
                 start=start,
                 root_at=lambda each: ledger.root(each).hex(),
                 progress=_counting(progress, start, size),
             )
+    except _ErasedSinceError:
+        index.discard()
+        return rebuild_index(index, ledger, progress=progress)
     except DamagedIndexError as error:
         index.put_aside(error)
         rebuild_index(index, ledger, progress=progress)
     return size
+
+
+def _graphs(ledger: Ledger, start: int, size: int, *, is_new: bool) -> Iterator[bytes]:
+    """Yield what the index holds of each entry: nothing of an erased one."""
+    for record in ledger.records(start, size):
+        if record.kind == TOMBSTONE and not is_new:
+            raise _ErasedSinceError
+        yield b"" if record.is_erased else record.graph_nq
 
 
 def _is_of(mark: Watermark, ledger: Ledger, size: int) -> bool:
@@ -366,7 +383,7 @@ def rebuild_index(index: Index, ledger: Ledger, *, progress: Progress | None = N
     """Build the index from nothing; return the ledger size that it holds."""
     size = ledger.size()
     index.rebuild(
-        (record.graph_nq for record in ledger.records(0, size)),
+        _graphs(ledger, 0, size, is_new=True),
         mark=Watermark(size=size, root_hex=ledger.root(size).hex()) if size else None,
         progress=_counting(progress, 0, size),
     )
