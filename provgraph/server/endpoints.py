@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from provgraph.server.guard import Caller
+from provgraph.access.verdict import Caller
 from provgraph.server.services import Services
 
 Handler = Callable[["Call"], Awaitable[Response]]

@@ -1,42 +1,126 @@
-"""Who may do what: every endpoint names an action, and the guard admits callers to it.
+"""The guard of the server: who sends a request, and whether it may do what it asks.
 
-Until access is set up (tokens, OpenID Connect), everybody who reaches the server may read and
-record, and so it listens on this machine only.
+Specifications: RFC 6750 (bearer tokens), RFC 9110 section 11 (challenges). The decision itself is
+`provgraph.access.verdict.judge`; here are the header, the challenge and the host.
+
+Until somebody was given access (`provgraph access create-token`), the server is open to read, on this
+machine only; from the first token on nobody reads without one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from starlette.requests import Request
 
-OPEN: Final = "open"  # for everybody: health, version, the log, vocabularies
-READ: Final = "read"  # queries, things, records
-INGEST: Final = "ingest"  # append records
-OPERATE: Final = "operate"  # metrics, running queries
+from provgraph.access import roles
+from provgraph.access.store import AccessStore
+from provgraph.access.verdict import Caller, judge
+from provgraph.errors import UntrustedError
+from provgraph.server.problems import HttpError
 
+OPEN: Final = roles.OPEN
+READ: Final = roles.READ
+INGEST: Final = roles.INGEST
+OPERATE: Final = roles.OPERATE
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who sends a request, as far as is known."""
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+# What anybody on this machine may do while nobody was given access yet.
+_OPEN_ROLES: Final = frozenset({"reader", "admin"})
 
-    name: str
-    roles: frozenset[str] = frozenset()
+OpenId = Callable[[str], Caller]
+"""Verifies a bearer token that an OpenID provider issued; raises UntrustedError."""
 
 
 class Guard(Protocol):
-    """Decides on requests. `admit` raises HttpError (401, 403) with the reason, or returns who it is."""
+    """Decides on requests. `admit` raises HttpError (401, 403) with the reason, or says who it is."""
 
     def admit(self, request: Request, action: str) -> Caller:
         """Admit a request to an action."""
 
 
-class OpenGuard:
-    """Admits everybody: for a server that only this machine reaches."""
+class AccessGuard:
+    """Admits by token. Used by one event loop."""
+
+    def __init__(self, store: AccessStore, *, openid: OpenId | None = None) -> None:
+        """Take the store of tokens, and what verifies other tokens."""
+        self._store = store
+        self._openid = openid
+        self._version: int | None = None
+        self._is_set_up = False
 
     def admit(self, request: Request, action: str) -> Caller:
-        """Admit a request to any action."""
-        del action
-        host = request.client.host if request.client else "local"
-        return Caller(name=f"anonymous@{host}")
+        """Admit a request.
+
+        Raises:
+            HttpError: 401 without a valid token, 403 without the right, 421 for a foreign host.
+        """
+        self._look_for_changes()
+        secret = _bearer(request)
+        if secret is None and not self._is_set_up:
+            _require_this_machine(request)
+            host = request.client.host if request.client else "local"
+            caller: Caller | None = Caller(name=f"anonymous@{host}", by="open", roles=_OPEN_ROLES)
+        elif secret is None:
+            caller = None
+        else:
+            caller = self._caller(secret)
+        verdict = judge(caller, action)
+        if verdict.is_allowed:
+            return caller or Caller(name="anonymous", by="open")
+        if caller is None:
+            raise _unauthorized(verdict.reason)
+        raise HttpError(403, "Forbidden", verdict.reason)
+
+    def _caller(self, secret: str) -> Caller:
+        try:
+            if secret.count(".") == 2 and self._openid is not None:
+                return self._openid(secret)
+            return self._store.caller(secret)
+        except UntrustedError as error:
+            raise _unauthorized(str(error), error="invalid_token") from None
+
+    def _look_for_changes(self) -> None:
+        version = self._store.version
+        if version != self._version:
+            self._version = version
+            self._is_set_up = self._store.is_set_up() or self._openid is not None
+
+
+def _bearer(request: Request) -> str | None:
+    """Return the token of a request, None where it has none.
+
+    Raises:
+        HttpError: 401, another scheme.
+    """
+    value = request.headers.get("authorization")
+    if value is None:
+        return None
+    scheme, _, secret = value.partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise _unauthorized(f"expected 'Authorization: Bearer <token>', found {scheme[:40]!r}")
+    return secret.strip()
+
+
+def _require_this_machine(request: Request) -> None:
+    """Refuse a name that is not this machine's: a page could have had its own name lead here.
+
+    https://en.wikipedia.org/wiki/DNS_rebinding
+    """
+    host = request.headers.get("host", "")
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    if name.strip("[]").lower() not in LOOPBACK:
+        raise HttpError(
+            421,
+            "Misdirected request",
+            f"this server is open to its own machine only, found the host {host[:200]!r};"
+            " make a token to let others in: provgraph access create-token",
+        )
+
+
+def _unauthorized(reason: str, *, error: str | None = None) -> HttpError:
+    challenge = 'Bearer realm="provgraph"'
+    if error is not None:
+        challenge += f', error="{error}"'
+    return HttpError(401, "Unauthorized", reason, headers={"WWW-Authenticate": challenge})

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from provgraph.access.store import AccessStore
 from provgraph.index.pool import PoolLimits, QueryPool
-from provgraph.server.guard import Guard, OpenGuard
+from provgraph.server.guard import AccessGuard, Guard
 from provgraph.service.home import utc_now
 from provgraph.service.snapshots import SnapshotKeeper
 from provgraph.settings import Settings
@@ -41,7 +42,7 @@ class Services:
             settings=settings,
             snapshots=SnapshotKeeper(settings),
             pool=QueryPool(limits),
-            guard=guard or OpenGuard(),
+            guard=guard or AccessGuard(AccessStore(settings.home / "access.db", clock=utc_now)),
             clock=utc_now,
             cors_origins=frozenset(filter(None, settings.cors_origins.replace(" ", "").split(","))),
         )
