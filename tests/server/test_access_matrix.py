@@ -5,7 +5,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import serving
+from serving_process import serving
 
 from provgraph.access.roles import ROLES
 from provgraph.access.store import AccessStore

@@ -1,7 +1,7 @@
 """Pages of other origins: none may ask unless a setting names it."""
 
 import pytest
-from conftest import serving
+from serving_process import serving
 
 HERE = "https://audit.example.org"
 

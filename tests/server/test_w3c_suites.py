@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pyoxigraph as ox
 import pytest
-from conftest import serving
+from serving_process import serving
 from w3c_manifests import SUITE, http_cases
 
 from provgraph import terms
