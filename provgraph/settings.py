@@ -91,6 +91,25 @@ TABLE: Final = (
         " several with commas between; empty: none.",
     ),
     Setting(
+        name="openid_issuer",
+        default="",
+        unit="text",
+        help="Issuer of OpenID tokens that the server takes, such as https://login.example.org;"
+        " empty: none.",
+    ),
+    Setting(
+        name="openid_audience",
+        default="provgraph",
+        unit="text",
+        help="Audience that an OpenID token must be for.",
+    ),
+    Setting(
+        name="openid_keys",
+        default="",
+        unit="text",
+        help="The issuer's keys (JWKS): an https address, or a file.",
+    ),
+    Setting(
         name="index_wait_s",
         default="30",
         unit="seconds",
@@ -113,6 +132,9 @@ class Settings:
     query_rows: int
     query_answer_mib: int
     cors_origins: str
+    openid_issuer: str
+    openid_audience: str
+    openid_keys: str
     index_wait_s: float
 
     @property
