@@ -9,6 +9,7 @@
     ├── LedgerError         the ledger could not take or give an entry
     │   ├── ConflictError       the same record id with other bytes
     │   ├── ErasedError         the content was erased; a tombstone says by whom and why
+    │   ├── KeyRefusedError     the key that sealed it may not seal here, or not any more
     │   └── StorageError        disk full, read-only, locked: the bytes are not durable
     ├── IndexUnavailableError   the index is locked or cannot be built; the ledger is unharmed
     │   └── DamagedIndexError       its files are not what was written; it is built anew
@@ -55,6 +56,10 @@ class ConflictError(LedgerError):
 
 class ErasedError(LedgerError):
     """The content asked for was erased from the ledger; its tombstone says by whom and why."""
+
+
+class KeyRefusedError(LedgerError):
+    """A record's seal would not count: its key was revoked, is past its validity, or unknown."""
 
 
 class StorageError(LedgerError):

@@ -58,6 +58,7 @@ def erase(ledger: Ledger, tombstones: Mapping[int, Pending]) -> list[Position]:
 
     Raises:
         UsageError: an entry that may not be erased.
+        KeyRefusedError: a tombstone is sealed by a key that is no steward's, or not any more.
         UntrustedError: a tombstone that does not fit its entry, or the last checkpoint is not right.
         LedgerError: opened for reading, or the tree does not fit the last checkpoint.
         StorageError: it could not be made durable; nothing was erased, or all: ask again.
@@ -79,6 +80,7 @@ def erase(ledger: Ledger, tombstones: Mapping[int, Pending]) -> list[Position]:
                 continue
             require_erasable(record)
             prepared = prepare(pending)
+            ledger._require_admissible([prepared], start=frontier.size)
             claim = read_claim(
                 pending.graph_nq, position=frontier.size, entry=parse_entry(prepared.entry)
             )

@@ -12,7 +12,7 @@ which costs as much as all the rest of an append, is added when a checkpoint lea
 checkpoint in the file guards against damage and against those who have no key, and whoever could
 forge Ed25519 there would still have no checkpoint that a reader elsewhere accepts.
 
-What it does not do: judge trust, index, or understand graphs. The ledger never signs a checkpoint
+What it does not do: know whose keys they are, index, or understand graphs. The ledger never signs a checkpoint
 that is inconsistent with the last one it signed.
 """
 
@@ -25,10 +25,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from provgraph.errors import ConflictError, LedgerError, ProvgraphError, UntrustedError, UsageError
+from provgraph.errors import (
+    ConflictError,
+    KeyRefusedError,
+    LedgerError,
+    ProvgraphError,
+    UntrustedError,
+    UsageError,
+)
 from provgraph.ledger import schema
 from provgraph.ledger.codec import Prepared, iri_key, prepare, require_blob
 from provgraph.ledger.inbox import Inbox, Outcome, append_in_turn
+from provgraph.ledger.keys import KnownKeys, TrustSource, require_admissible
 from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import Pending, Position
 from provgraph.seal.charter import Charter, new_charter, open_charter
@@ -36,6 +44,7 @@ from provgraph.seal.keys import Signer
 from provgraph.seal.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from provgraph.seal.mldsa import MldsaSigner
 from provgraph.seal.note import Checkpoint, Cosigner, open_checkpoint, open_note, sign_checkpoint
+from provgraph.seal.trust import KeyHistory
 
 
 class Ledger(LedgerReader):
@@ -46,6 +55,8 @@ class Ledger(LedgerReader):
         super().__init__(path=path, db=db, charter=charter)
         self._log_signer: Signer | None = None
         self._inbox = Inbox(path)
+        self._keys = KnownKeys(self)
+        self._clock: Callable[[], datetime] | None = None
         # The last checkpoint whose signature was checked, so that a row of appends checks it once.
         self._last: tuple[bytes, Checkpoint] | None = None
 
@@ -59,11 +70,13 @@ class Ledger(LedgerReader):
         clock: Callable[[], datetime],
         read_only: bool = False,
         namespace: str | None = None,
+        trust: TrustSource | None = None,
     ) -> Self:
         """Open the ledger at path; make it first where there is none and it is to be written.
 
-        `mldsa_signer` (the log's second key), `clock` and `namespace` count only when the ledger is
-        made; one that is made without a second key does without it for ever. A reader may come
+        `mldsa_signer` (the log's second key) and `namespace` count only when the ledger is made; one
+        that is made without a second key does without it for ever. `clock` says whether a key is
+        valid now, and `trust` which trust file holds. A reader may come
         without a signer, and then has no way to notice that ledger and log key were replaced
         together.
 
@@ -89,7 +102,17 @@ class Ledger(LedgerReader):
             raise
         ledger = cls(path=path, db=db, charter=charter)
         ledger._log_signer = None if read_only else log_signer
+        ledger._keys = KnownKeys(ledger, trust=trust)
+        ledger._clock = clock
         return ledger
+
+    def keys(self) -> KeyHistory:
+        """Return what the ledger's key events, and the trust file in force, say of keys.
+
+        Raises:
+            UntrustedError: a key event that does not count.
+        """
+        return self._keys.history().copy()
 
     def append(self, items: Sequence[Pending]) -> list[Position]:
         """Take in sealed records, all or none, and sign the checkpoint over them.
@@ -98,6 +121,7 @@ class Ledger(LedgerReader):
 
         Raises:
             ConflictError: a record of that IRI is there with another graph.
+            KeyRefusedError: a seal by a key that may not seal here, or not any more.
             StorageError: the bytes could not be made durable in time; appending again is harmless.
             LedgerError: opened for reading, a name or attachment that the graph does not cover, or
                 the tree does not fit the last checkpoint.
@@ -180,16 +204,26 @@ class Ledger(LedgerReader):
         with self._transaction():
             frontier = self._frontier_of(self._last_checkpoint())
             start = frontier.size
+            keys = self._keys.history()
             for batch in batches:
                 try:
                     known = self._known(batch)
-                except ConflictError as error:
+                    new = {record.iri: record for record in batch if record.iri not in known}
+                    keys = self._require_admissible([*new.values()], keys, start=frontier.size)
+                except (ConflictError, KeyRefusedError) as error:
                     outcomes.append(error)
                 else:
                     outcomes.append(self._insert(batch, known, frontier))
             if frontier.size > start:
                 self._sign_tree(frontier)
         return outcomes
+
+    def _require_admissible(
+        self, batch: Sequence[Prepared], keys: KeyHistory | None = None, *, start: int
+    ) -> KeyHistory:
+        assert self._clock is not None, "whoever opened it gave one"
+        keys = keys or self._keys.history()
+        return require_admissible(batch, keys, start=start, now=self._clock())
 
     def _sign_tree(self, frontier: Frontier) -> None:
         """Sign the checkpoint over what the transaction has taken in."""
