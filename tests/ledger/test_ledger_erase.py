@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from key_entries import SUCCESSOR, key_add, key_revoke
 from ledger_samples import START, pending_run
 from tombstones import STEWARD, tombstone
 
 from provgraph.digests import sha256_bytes
 from provgraph.errors import (
     ErasedError,
+    KeyRefusedError,
     LedgerError,
     NotFoundError,
     StorageError,
@@ -33,7 +35,7 @@ from provgraph.ledger.erasing import (
 from provgraph.ledger.fsck import verify_ledger
 from provgraph.ledger.rows import Pending
 from provgraph.ledger.sqlite import Ledger
-from provgraph.seal.entry import KEY_REVOKE, parse_entry
+from provgraph.seal.entry import parse_entry
 from provgraph.seal.keys import Signer
 from provgraph.seal.merkle import leaf_hash, verify_consistency, verify_inclusion
 from provgraph.seal.note import open_checkpoint
@@ -150,10 +152,20 @@ def test_what_decides_about_the_ledger_is_never_erased(filled: Ledger) -> None:
     erased(filled, 1)
     with pytest.raises(UsageError, match="entry 5 is of kind tombstone and is never erased"):
         erase(filled, {5: tombstone(filled.read(5))})
-    filled.append([tombstone(filled.read(0), kind=KEY_REVOKE)])
-    with pytest.raises(UsageError, match="entry 6 is of kind key-revoke and is never erased"):
+    filled.append([key_add(STEWARD, "steward", by=STEWARD)])
+    with pytest.raises(UsageError, match="entry 6 is of kind key-add and is never erased"):
         erase(filled, {6: tombstone(filled.read(6))})
     assert filled.size() == 7
+
+
+def test_a_steward_that_was_revoked_erases_nothing(filled: Ledger) -> None:
+    filled.append(
+        [key_add(SUCCESSOR, "steward", by=SUCCESSOR), key_add(STEWARD, "steward", by=SUCCESSOR)]
+    )
+    filled.append([key_revoke(STEWARD, "compromised", by=SUCCESSOR)])
+    with pytest.raises(KeyRefusedError, match=r"revoked \(compromised\) at entry 7"):
+        erased(filled, 1)
+    assert [each.is_erased for each in filled.records()] == [False] * 8
 
 
 def test_a_reader_erases_nothing(filled: Ledger, tmp_path: Path) -> None:
