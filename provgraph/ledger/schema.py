@@ -9,12 +9,14 @@ Sizes are bytes, times seconds.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from provgraph import disk
 from provgraph.errors import LedgerError, NotFoundError, StorageError
 from provgraph.seal.publish import publish_once
 
@@ -150,10 +152,31 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
                 # FULL: COMMIT returns after the write-ahead log is on the disk (fsync).
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+                _make_safe(path)
         except BaseException:
             db.close()
             raise
     return db
+
+
+def _make_safe(path: Path) -> None:
+    """Make safe what a process that died may have left unsynced, before anything rests on it.
+
+    One that is killed between the write of its commit and the sync leaves a whole commit, which
+    SQLite takes for one when the next process opens the file. Whoever then found the record there and
+    said so would promise what a power cut can still take away. The names of the file and of its
+    write-ahead log are of the same kind.
+    """
+    file = Path(os.path.realpath(path))
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            disk.sync(file.with_name(f"{file.name}-wal"))
+        disk.sync(file.parent)
+    except OSError as error:
+        raise StorageError(
+            f"ledger {path}: {error.strerror or error}: its files could not be made durable; look at"
+            " the disk (space, quota, health), and repeat"
+        ) from error
 
 
 def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:

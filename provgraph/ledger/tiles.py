@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from provgraph import disk
 from provgraph.errors import FormatError, StorageError, UntrustedError, UsageError
 from provgraph.ledger.reading import LedgerReader
 from provgraph.seal.merkle import EMPTY_ROOT, Frontier, leaf_hash, tree_root
@@ -93,7 +94,7 @@ def publish(
         )
     with _storage_errors(folder):
         # 2.
-        _make_folder(folder)
+        disk.make_folder(folder, mode=_FOLDER_MODE)
         with _alone(folder, wait_s=wait_s), _Workshop(folder) as workshop:
             # 3.
             old = _published(ledger, folder)
@@ -121,6 +122,8 @@ def publish(
             # the whole of the new.
             if _content(folder / CHECKPOINT) != note:
                 workshop.replace(CHECKPOINT, note)
+            else:
+                disk.sync(folder)  # by a publisher that may have died before its sync
             # 6. Whoever still reads under an older checkpoint finds the full tile.
             for tile in filter(lambda each: each.is_full, tiles):
                 shutil.rmtree(folder / f"{tile.path}.p", ignore_errors=True)
@@ -248,7 +251,7 @@ class _Workshop:
     def replace(self, name: str, data: bytes) -> None:
         """Put a file in the place of another, at once; it is durable on return."""
         self._rename(data, self._folder / name)
-        _sync(self._folder)
+        disk.sync(self._folder)
 
     def _rename(self, data: bytes, path: Path) -> None:
         temporary = self._place / secrets.token_hex(8)
@@ -262,7 +265,7 @@ class _Workshop:
     def sync_folders(self) -> None:
         """Make the names of all files that were put durable."""
         for path in sorted(self._touched, reverse=True):
-            _sync(path)
+            disk.sync(path)
 
     def _touch(self, path: Path) -> None:
         while path != self._folder:
@@ -294,27 +297,12 @@ def _alone(folder: Path, *, wait_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make_folder(folder: Path) -> None:
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    for path in missing:
-        _sync(path.parent)
-
-
 def _content(path: Path) -> bytes | None:
     """Return a file's bytes, None where there is no file."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

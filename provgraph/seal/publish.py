@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from provgraph import disk
 from provgraph.errors import StorageError
 
 PRIVATE_FOLDER_MODE: Final = 0o700
@@ -33,30 +34,23 @@ def publish_once(path: Path, fill: Callable[[Path], None]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
-        path.parent.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+        # Whoever finds the name finds its folders safe as well, even if this process dies here.
+        disk.make_folder(path.parent, mode=PRIVATE_FOLDER_MODE)
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE))
         try:
             fill(temporary)
             # If the process dies before the link, the name does not exist and a file `.….new` lies
             # in the folder that nothing reads.
-            _sync(temporary)
+            disk.sync(temporary)
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, path)
         finally:
             temporary.unlink()
         # If the power fails before this, the name may be gone, and the next call makes the file
         # again; nothing was acknowledged that rests on it.
-        _sync(path.parent)
+        disk.sync(path.parent)
     except OSError as error:
         raise StorageError(
             f"cannot make {path}: {error.strerror or error};"
             " free space, or choose a writable folder with PROVGRAPH_HOME"
         ) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

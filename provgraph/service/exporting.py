@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from provgraph import vocab
+from provgraph import disk, vocab
 from provgraph.errors import StorageError, UsageError
 from provgraph.export import bundle, jsonld, rdf
 from provgraph.query.closure import Closure, closure
@@ -77,10 +76,12 @@ def save_bundle(members: Mapping[str, bytes], path: Path) -> None:
             made = place / path.name
             (write_zip if is_zip else write_folder)(made, members)
             if is_zip:
-                with made.open("rb") as file:
-                    os.fsync(file.fileno())
+                disk.sync(made)
+            else:
+                disk.sync_tree(made)
             # Until the rename there is nothing under the final name; after it, all of it.
             made.replace(path)
+            disk.sync(path.absolute().parent)
         finally:
             shutil.rmtree(place, ignore_errors=True)
     except OSError as error:

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from provgraph import disk
 from provgraph.errors import StorageError, UsageError
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.keys import Signer, load_or_create_signer
@@ -138,6 +139,7 @@ def _opened(settings: Settings) -> Ledger:
             f"cannot make the folder {settings.home}: {error.strerror or error};"
             " make it writable, or set PROVGRAPH_HOME"
         ) from error
+    signer = log_signer(settings)
     mldsa_signer = None
     if not settings.ledger_path.exists():
         # The charter of a new ledger names it; recording needs it never again.
@@ -147,13 +149,28 @@ def _opened(settings: Settings) -> Ledger:
             )
         except UsageError as error:
             logger.warning("ledger made without an ML-DSA-44 key: %s", error)
+        _make_keys_safe(settings)
     return Ledger.open(
         settings.ledger_path,
-        log_signer=log_signer(settings),
+        log_signer=signer,
         mldsa_signer=mldsa_signer,
         clock=utc_now,
         namespace=settings.namespace or None,
     )
+
+
+def _make_keys_safe(settings: Settings) -> None:
+    """Make safe the names of keys that another process made and perhaps died over.
+
+    A ledger that outlived its log key could take in nothing more.
+    """
+    try:
+        disk.sync(settings.keys_folder)
+    except OSError as error:
+        raise StorageError(
+            f"the keys in {settings.keys_folder} could not be made durable:"
+            f" {error.strerror or error}; look at the disk, and repeat"
+        ) from error
 
 
 def _identity(path: Path) -> tuple[Path, int, int] | None:
