@@ -9,16 +9,19 @@ person can check it with coreutils. Tables and arrays in memory have algorithms 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from provgraph.errors import CaptureError, FormatError
+from provgraph.frozen import dataclass
+from provgraph.loading import import_lock
+
+if TYPE_CHECKING:
+    import hashlib
 
 CHUNK_BYTES: Final = 1024 * 1024
 
@@ -74,7 +77,7 @@ class PathDigest:
 
 def sha256_bytes(data: bytes) -> Digest:
     """Return the SHA-256 of bytes."""
-    return Digest("sha256", hashlib.sha256(data).hexdigest())
+    return Digest("sha256", _sha256(data).hexdigest())
 
 
 def digest_path(path: Path, *, progress: Progress | None = None) -> PathDigest:
@@ -111,8 +114,15 @@ def total_bytes(path: Path) -> int:
         return 0
 
 
+def _sha256(data: bytes = b"") -> hashlib._Hash:
+    with import_lock:  # not before something is digested: it brings OpenSSL
+        import hashlib
+
+    return hashlib.sha256(data)
+
+
 def _digest_folder(root: Path, progress: Progress | None) -> PathDigest:
-    outer = hashlib.sha256()
+    outer = _sha256()
     size_bytes = file_count = 0
     for relative, name in sorted(_files_below(root)):
         hex_value, size = _digest_file(Path(name), progress)
@@ -139,7 +149,7 @@ def _files_below(root: Path) -> Iterator[tuple[bytes, str]]:
 
 def _digest_file(path: Path, progress: Progress | None) -> tuple[str, int]:
     """Return (hex SHA-256, bytes read); refuse a file that changed under the reader."""
-    hasher = hashlib.sha256()
+    hasher = _sha256()
     size_bytes = 0
     with path.open("rb", buffering=0) as file:
         before = os.fstat(file.fileno())

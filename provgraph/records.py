@@ -9,11 +9,11 @@ Units: times are aware UTC datetimes, durations seconds, sizes bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from provgraph.digests import Digest
+from provgraph.frozen import dataclass, field
 
 Scalar = str | int | float | bool
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from provgraph.errors import UsageError
+from provgraph.frozen import dataclass, field_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         text = environ.get(f"PROVGRAPH_{row.name.upper()}") or stored.get(row.name) or row.default
         values[row.name] = _parse(row, str(text))
     values["home"] = home
-    known = {field.name for field in fields(Settings)}
+    known = field_names(Settings) or ()
     return Settings(**{name: values[name] for name in known})  # type: ignore[arg-type]
 
 

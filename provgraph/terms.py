@@ -18,11 +18,15 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Final, NewType
+from typing import TYPE_CHECKING, Final, NewType
 from urllib.parse import quote
 
 from provgraph.errors import FormatError
+from provgraph.loading import import_lock
+from provgraph.patterns import pattern
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 Term = NewType("Term", str)
 """One RDF term in canonical N-Quads text."""
@@ -43,8 +47,8 @@ _KNOWN_NAMES: Final = 8192
 # percent sign followed by two hex digits. `to_iri` turns any text into this.
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?:[A-Za-z0-9\-._~:/?#@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 _IRI_SAFE: Final = "-._~:/?#@!$&'()*+,;=%"
-_AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)([^/?#]*)")
-_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_AUTHORITY = pattern(r"([A-Za-z][A-Za-z0-9+.\-]*://)([^/?#]*)")
+_BARE_PERCENT = pattern(r"%(?![0-9A-Fa-f]{2})")
 
 # Canonical escapes: ECHAR for these seven, UCHAR for the other control characters.
 _ESCAPES: Final = {i: f"\\u{i:04X}" for i in (*range(0x20), 0x7F)} | {
@@ -59,7 +63,7 @@ _ESCAPES: Final = {i: f"\\u{i:04X}" for i in (*range(0x20), 0x7F)} | {
 _NEEDS_ESCAPE = re.compile(r'[\x00-\x1f\x7f"\\]')
 # Lone surrogates have no UTF-8. U+FFFE and U+FFFF do, but N-Quads implementations disagree on
 # whether their canonical form is an escape (Oxigraph) or the character (npm rdf-canonize).
-_UNWRITABLE = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
+_UNWRITABLE = pattern(r"[\ud800-\udfff\ufffe\uffff]")
 
 # One statement in canonical form. Possessive quantifiers: no input makes it backtrack.
 _IRI_TERM: Final = (
@@ -73,10 +77,10 @@ _LITERAL_TERM: Final = (
     rf"(?:\^\^(?!<{re.escape(XSD)}string>|<{re.escape(RDF_LANG_STRING)}>|<{re.escape(_DIR_LANG)}>)"
     rf"{_IRI_TERM}|@[a-z]{{1,8}}(?:-[a-z0-9]{{1,8}})*+)?"
 )
-_STATEMENT = re.compile(
+_STATEMENT = pattern(
     rf"^({_IRI_TERM}) ({_IRI_TERM}) ({_IRI_TERM}|{_LITERAL_TERM}) ({_IRI_TERM}) \.$", re.MULTILINE
 )
-_UNESCAPE = re.compile(r"\\(?:u00(..)|(.))")
+_UNESCAPE = pattern(r"\\(?:u00(..)|(.))")
 _ECHARS: Final = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
 
 # What Oxigraph's decimals hold: 128 bits with 18 digits after the point.
@@ -164,7 +168,7 @@ def double(value: float) -> Term:
         # repr is the shortest text that reads back as the same double, as Rust's Display is.
         text = repr(float(value))
         if "e" in text:
-            text = _plain(Decimal(text))
+            text = _plain(_decimal(text))
         elif text.endswith(".0"):
             text = text[:-2]
     return Term(f'"{text}"{_DOUBLE}')
@@ -189,7 +193,7 @@ def real(value: float) -> Term:
         if len(fraction) <= MAX_FRACTION_DIGITS:
             return Term(f'"{text}"{_DECIMAL}')
         return double(value)
-    exact = Decimal(text)
+    exact = _decimal(text)
     exponent = exact.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -MAX_FRACTION_DIGITS:
         return double(value)
@@ -236,9 +240,9 @@ def scalar(value: str | float | Decimal | datetime) -> Term:
         return integer(value)
     if isinstance(value, float):
         return real(value)
-    if isinstance(value, Decimal):
-        return decimal(value)
-    return timestamp(value)
+    if isinstance(value, datetime):
+        return timestamp(value)
+    return decimal(value)
 
 
 class Graph:
@@ -373,6 +377,13 @@ def _authority(text: str) -> str:
 
 def _unescape(match: re.Match[str]) -> str:
     return chr(int(match[1], 16)) if match[1] else _ECHARS[match[2]]
+
+
+def _decimal(text: str) -> Decimal:
+    with import_lock:  # only numbers with an exponent need it
+        from decimal import Decimal
+
+    return Decimal(text)
 
 
 def _plain(value: Decimal) -> str:

@@ -16,8 +16,20 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 NEVER = {"fastapi", "mlflow", "numpy", "pandas", "polars", "pyarrow", "pydantic", "pyld", "rdflib"}
 ONLY_ASKING = {"pyoxigraph", "rich"}
 ONLY_SEALING = {"cryptography", "sqlite3"}
-# Each costs more than ten milliseconds, and none is needed before a run begins.
-SLOW_STANDARD = {"asyncio", "email", "http", "importlib.metadata", "subprocess", "urllib.request"}
+# Each costs milliseconds, and none is needed before a run begins.
+SLOW_STANDARD = {
+    "asyncio", "dataclasses", "decimal", "email", "hashlib", "http", "importlib.metadata", "inspect",
+    "logging", "platform", "random", "shutil", "socket", "ssl", "subprocess", "tempfile", "tomllib",
+    "traceback", "urllib.request", "uuid", "zipfile",
+}  # fmt: skip
+# Together they cost about fifteen milliseconds; a module more wants a reason.
+STANDARD = {
+    "__future__", "abc", "array", "codecs", "collections", "contextlib", "contextvars", "copyreg",
+    "datetime", "encodings", "enum", "errno", "fcntl", "fnmatch", "functools", "genericpath", "glob", "importlib", "io",
+    "ipaddress", "itertools", "json", "keyword", "math", "ntpath", "operator", "os", "pathlib",
+    "posixpath", "re", "reprlib", "site", "stat", "struct", "sys", "threading", "time", "types",
+    "typing", "urllib", "warnings", "weakref", "zlib",
+}  # fmt: skip
 
 A_RUN = """
 import provgraph
@@ -70,6 +82,12 @@ def test_import_and_first_use_are_light(folder: Path) -> None:
     assert "provgraph.capture.run" in loaded
     heavy = NEVER | ONLY_ASKING | ONLY_SEALING | SLOW_STANDARD
     assert loaded & heavy == set()
+
+
+def test_reaching_a_run_loads_few_modules_of_the_standard_library(folder: Path) -> None:
+    ours = loaded_by("import provgraph; provgraph.run", folder) - loaded_by("pass", folder)
+    tops = {name.partition(".")[0] for name in ours if not name.startswith(("_", "provgraph"))}
+    assert tops - STANDARD == set()
 
 
 def test_a_whole_run_loads_nothing_that_only_asking_needs(folder: Path) -> None:

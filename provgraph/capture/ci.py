@@ -8,10 +8,10 @@ set is the actor. Units: none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from provgraph.capture.redact import redact
+from provgraph.frozen import dataclass
 from provgraph.records import Missing
 
 

@@ -9,12 +9,12 @@ are left out. The values are copied, not interpreted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from provgraph.capture.attempt import learn
 from provgraph.capture.redact import redact_value
 from provgraph.errors import CaptureError
+from provgraph.frozen import dataclass, field
 from provgraph.records import Missing
 
 

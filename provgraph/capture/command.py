@@ -19,7 +19,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -31,6 +30,7 @@ from provgraph.capture.redact import redact_argv
 from provgraph.capture.trace import Opened, Trace, changed_since, is_python, read_trace
 from provgraph.digests import PathDigest, Progress, digest_path
 from provgraph.errors import CaptureError, UsageError
+from provgraph.frozen import dataclass
 from provgraph.records import Missing
 
 MAX_FILES: Final = 1000

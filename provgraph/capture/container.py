@@ -17,12 +17,12 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from provgraph.capture.redact import redact
 from provgraph.capture.remote_url import without_credentials
+from provgraph.frozen import dataclass
 from provgraph.records import Missing
 
 IMAGE_VARIABLE: Final = "PROVGRAPH_CONTAINER_IMAGE"

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from provgraph.capture.tables_pandas import pandas_columns, pandas_index_columns
 from provgraph.capture.tables_polars import polars_column, polars_columns
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import CaptureError
+from provgraph.frozen import dataclass, replace
 
 # Deeper nesting is a data structure of its own, or a list that holds itself.
 _MAX_DEPTH: Final = 16

@@ -7,7 +7,6 @@ NaN and infinities are written as Python's json writes them (`NaN`); only provgr
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import types
 import typing
@@ -17,11 +16,24 @@ from typing import Any, Final, TypeVar
 
 from provgraph.digests import Digest
 from provgraph.errors import FormatError
+from provgraph.frozen import dataclass, default_of, field_names
 from provgraph.terms import format_time
 
 T = TypeVar("T")
 Fact = dict[str, Any]
 """One line of a journal: foreign until `decode` has read it, hence Any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A fact on its way: into a run's state, and as a line into its journal."""
+
+    fact: Fact
+    part: Any = (
+        None  # the part of a record that fact["value"] is the JSON of, where that is at hand
+    )
+    line: bytes | None = None  # of the journal, where it is at hand
+
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
@@ -39,10 +51,10 @@ def encode(value: Any) -> Any:
         return [encode(item) for item in value]
     if kind is dict:
         return {str(key): encode(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(kind):
+    if field_names(kind) is not None:
         return {
             name: encode(current)
-            for name, default in _defaults(kind)
+            for name, default in _defaults(typing.cast("Any", kind))
             if (current := getattr(value, name)) is not default and current != default
         }
     raise FormatError(f"expected a part of a record, found a {kind.__name__}")
@@ -135,12 +147,4 @@ _LEAVES: Final[dict[Any, Callable[[Any], Any]]] = {
 
 @functools.cache
 def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
-    return tuple(
-        (
-            field.name,
-            field.default
-            if field.default_factory is dataclasses.MISSING
-            else field.default_factory(),
-        )
-        for field in dataclasses.fields(kind)
-    )
+    return tuple((name, default_of(kind, name)) for name in field_names(kind) or ())

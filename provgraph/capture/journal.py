@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import stat
-import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from provgraph.capture.facts import Fact
 from provgraph.errors import CaptureError
+from provgraph.loading import import_lock
 
 SUFFIX: Final = ".jsonl"
 
@@ -68,11 +67,14 @@ class Journal:
     that no disk took are kept in `unwritten` and tried again, and `fault` says why.
     """
 
-    def __init__(self, run_id: str, folders: Sequence[Path]) -> None:
-        """Prepare the journal of a run; the first of the folders that takes a line is used."""
+    def __init__(
+        self, run_id: str, folder: Path, *, otherwise: Callable[[Path], Path] | None = None
+    ) -> None:
+        """Prepare the journal of a run in a folder; `otherwise` names the one for when that fails."""
         self.unwritten: list[bytes] = []
         self.fault: str | None = None
-        self._places = [folder / f"{run_id}{SUFFIX}" for folder in folders]
+        self._places = [folder / f"{run_id}{SUFFIX}"]
+        self._otherwise = otherwise
         self._descriptors: dict[Path, int] = {}
         self._own_bytes: dict[Path, int] = {}
         self._at = 0  # index of the place in use
@@ -122,7 +124,12 @@ class Journal:
 
     def _put(self, line: bytes) -> bool:
         # Once a line stands in the second place the first is left alone, so that the order stays.
-        for place in range(self._at, len(self._places)):
+        for place in range(self._at, 2):
+            if place == len(self._places):
+                if self._otherwise is None:
+                    break
+                first = self._places[0]
+                self._places.append(self._otherwise(first.parent) / first.name)
             path = self._places[place]
             try:
                 if self._append(path, line):
@@ -186,6 +193,10 @@ class Journal:
 
 def fallback_folder(folder: Path) -> Path:
     """Where journals go that `folder` cannot take: of this user, for this home, and temporary."""
+    with import_lock:  # hardly ever needed
+        import hashlib
+        import tempfile
+
     home = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"provgraph-{os.getuid()}-{home}"
 

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from provgraph.capture.attempt import learn
 from provgraph.errors import CaptureError
+from provgraph.frozen import dataclass, replace
 from provgraph.records import Accelerator, Missing
 
 LIBRARY: Final = "libnvidia-ml.so.1"

@@ -16,10 +16,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
 from provgraph.capture.remote_url import without_credentials
+from provgraph.frozen import dataclass, replace
 from provgraph.records import Package
 
 _HEADER_BYTES: Final = 4096  # Name and Version stand in the first lines of METADATA

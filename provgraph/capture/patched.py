@@ -16,11 +16,11 @@ import hashlib
 import os
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
 from provgraph.capture.packages import Distribution, normal_name
 from provgraph.errors import CaptureError
+from provgraph.frozen import dataclass, replace
 from provgraph.records import Package
 
 # Installers write RECORD last; file systems with coarse times round by up to 2 s (FAT).

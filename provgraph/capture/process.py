@@ -12,12 +12,12 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from provgraph.capture.redact import redact
 from provgraph.errors import NotFoundError, UsageError
+from provgraph.frozen import dataclass
 
 if TYPE_CHECKING:
     from subprocess import Popen

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import os
 import threading
 import time
@@ -27,10 +26,9 @@ from provgraph.capture.sinks import Receipt, Sink
 from provgraph.capture.state import Ending, RunState, Start, replay
 from provgraph.capture.values import describe_error
 from provgraph.errors import CaptureError, FormatError
+from provgraph.loading import import_lock
 from provgraph.records import Entity, Missing
 from provgraph.terms import format_time
-
-logger: Final = logging.getLogger("provgraph")
 
 CLOCK_TOLERANCE_S: Final = 2.0
 
@@ -41,7 +39,10 @@ MAX_LISTED: Final = 100
 def say(text: str) -> None:
     """Log a warning; whatever a logging handler of the user does, it does not reach the caller."""
     with contextlib.suppress(Exception):
-        logger.warning("provgraph: %s", redact(text))
+        with import_lock:  # most runs have nothing to say
+            import logging
+
+        logging.getLogger("provgraph").warning("provgraph: %s", redact(text))
 
 
 class Recorder:
@@ -79,8 +80,8 @@ class Recorder:
     def begin(self, start: Start) -> None:
         """Write the first fact, and open the journal with it."""
         home = self._sink.journal_folder()
-        self._journal = Journal(self._run_id, (home, fallback_folder(home)))
-        self.write({"f": "start", **encode(start)})
+        self._journal = Journal(self._run_id, home, otherwise=fallback_folder)
+        self.write({"f": "start", **encode(start)}, part=start)
 
     @property
     def is_owner(self) -> bool:
@@ -99,18 +100,19 @@ class Recorder:
             return now
         return elapsed_end(self._started_at, now, self.monotonic() - self._started_s)[0]
 
-    def write(self, fact: Fact) -> None:
-        """Add a fact to state and journal, or to none of them.
+    def write(self, fact: Fact, *, part: Any = None, line: bytes | None = None) -> None:
+        """Add a fact to state and journal, or to none of them; for part and line see `Told`.
 
         Raises:
             CaptureError: the run has ended, or JSON cannot hold the fact.
             FormatError: the fact is not one.
         """
-        line = line_of(fact)
+        if line is None:
+            line = line_of(fact)
         with self._lock:
             if self._is_over:
                 raise CaptureError("the run has ended")
-            self._state.apply(fact)
+            self._state.apply(fact, part)
             if self._journal is not None:
                 self._journal.write(line)
                 if self._journal.fault is not None:
@@ -125,7 +127,7 @@ class Recorder:
         fact: Fact = {"f": kind, "value": encode(value), "at": format_time(self.now())}
         if step:
             fact["s"] = step
-        self.write(fact)
+        self.write(fact, part=value)
 
     def attempt(self, what: str, action: Callable[[], object]) -> None:
         """Do something whose fault must not reach the caller (see `fault`)."""
@@ -191,7 +193,9 @@ class Recorder:
             self._add_missing("missing", reason)
         with self._lock:
             # Without it the run would be recorded as abandoned, which is the least that it was.
-            self.attempt("end", functools.partial(self.write, {"f": "end", **encode(ending)}))
+            self.attempt(
+                "end", functools.partial(self.write, {"f": "end", **encode(ending)}, part=ending)
+            )
             self._is_over = True
             journal, state = self._journal, self._state
             if journal is not None and journal.has_foreign_lines():

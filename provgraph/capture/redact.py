@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from provgraph.patterns import pattern
+
 REDACTED: Final = "[redacted]"
 
 
@@ -25,10 +27,10 @@ def _words(text: str) -> frozenset[str]:
 
 
 # ---- names -----------------------------------------------------------------------------------------
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_WORD = pattern(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 
 # Anywhere in a name, also run together (`apikey`, `awsSecretAccessKey`); separators are taken out.
-_ALWAYS = re.compile(
+_ALWAYS = pattern(
     r"passw(?:or)?d|passphrase|passcode|credential|apikey|accesskey|privatekey|secretkey|accountkey"
     r"|signingkey|encryptionkey|sharedaccess|authtoken|accesstoken(?!i)|refreshtoken|apitoken"
     r"|sessiontoken|securitytoken|clientsecret|authorization|sessionid|connectionstring"
@@ -78,12 +80,12 @@ _NAME_MARKS: Final = (
     "bearer", "sharedaccess", "connection",
 )  # fmt: skip
 
-_PRIVATE_KEY = re.compile(
+_PRIVATE_KEY = pattern(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r"(?<![A-Za-z0-9])(?:"
     r"(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"  # AWS
     r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}"
@@ -101,42 +103,42 @@ _TOKEN = re.compile(
     r"|r8_[A-Za-z0-9]{30,}|xai-[A-Za-z0-9]{40,}|pplx-[A-Za-z0-9]{40,}"
     r")"
 )
-_SLACK_HOOK = re.compile(r"(hooks\.slack\.com/[a-z]+/)[A-Za-z0-9/_\-]+")
+_SLACK_HOOK = pattern(r"(hooks\.slack\.com/[a-z]+/)[A-Za-z0-9/_\-]+")
 
 # user:password@host. The password may hold @ and, unless it looks like a port, a slash.
-_USERINFO = re.compile(
+_USERINFO = pattern(
     r"(://[^\s/:@\"'<>]*:)(?:[^\s/\"'<>]{1,1024}@|(?!\d{1,5}(?:[/?#]|$))[^\s@\"'<>]{1,1024}@(?:[^\s/\"'<>]{0,1024}@)?)"
 )
 # A token in the user's place; a plain user name is shorter, or has no digit.
-_USER_TOKEN = re.compile(r"(://)(?=[A-Za-z_\-]*[0-9])[A-Za-z0-9_\-]{20,}(?=@)")
+_USER_TOKEN = pattern(r"(://)(?=[A-Za-z_\-]*[0-9])[A-Za-z0-9_\-]{20,}(?=@)")
 
 # Up to the end of the line or of the string it stands in.
-_HEADER = re.compile(
+_HEADER = pattern(
     r"((?<![\w\-])(?:(?:proxy-)?authorization|(?:set-)?cookie)(?:\\?[\"'])?[ \t]*[:=][ \t]*(?:\\?[\"'])?)"
     r"[^\s\"'][^\r\n\"']*(?<!\\)",
     re.IGNORECASE,
 )
 # In prose a plain word follows; a credential has a digit, padding, or capitals inside.
-_SCHEME = re.compile(
+_SCHEME = pattern(
     r"\b((?i:bearer|basic)[ \t]+)(?=[^\s\"']*(?:[0-9=]|[a-z][A-Z]))[A-Za-z0-9+/_.~\-]{8,}=*"
 )
-_CURL_USER = re.compile(r"((?:^|\s)(?:-u|--user)[ =][^\s:]+:)(?!\d+(?:\s|$))\S+")
+_CURL_USER = pattern(r"((?:^|\s)(?:-u|--user)[ =][^\s:]+:)(?!\d+(?:\s|$))\S+")
 
 # name=value, "name": "value", name: value, --name value. Only an option takes the next word: in prose
 # a word follows a word.
-_NAME = re.compile(
+_NAME = pattern(
     r"(?<![\w.\-])(?P<name>-{0,2}[A-Za-z_][\w.\-]*+)"
     r"(?:\\?[\"']?[ \t]*(?:=>|:=|=(?!=)|:(?![:/]))[ \t]*|(?P<space>[ \t]+))"
 )
 # A string, a list, or a word that may hold strings (`b'x'`). A word ends at a space, before closing
 # brackets, and where the next name of a query string, connection string or mapping begins.
-_VALUE = re.compile(
+_VALUE = pattern(
     r"(?P<quote>\\\"|\"|')(?P<quoted>(?:(?!(?P=quote))(?:\\.|[^\\]))*)"
     r"|(?P<bare>[\[({][^\])}]{0,1024}[\])}]"
     r"|(?:(?![&;,][\w.\-%]{1,64}=|,[\"']|[,;)\]}]{0,4}(?:\s|$))(?:[^\s\"']|\"[^\"]*\"|'[^']*'))+)",
     re.DOTALL,
 )
-_OPTION = re.compile(r"--[A-Za-z]|-[A-Za-z](?:\s|$)")
+_OPTION = pattern(r"--[A-Za-z]|-[A-Za-z](?:\s|$)")
 
 
 @lru_cache(maxsize=4096)

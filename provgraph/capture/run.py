@@ -8,17 +8,15 @@ waits for a lock of another process; sealing happens once, when the block ends.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from provgraph.capture import open_runs
-from provgraph.capture.facts import Fact
+from provgraph.capture.facts import Told
 from provgraph.capture.identifiers import new_id
 from provgraph.capture.open_runs import current_run
 from provgraph.capture.recorder import Recorder
@@ -36,6 +34,7 @@ from provgraph.capture.values import (
     whole_number,
 )
 from provgraph.errors import CaptureError
+from provgraph.loading import import_lock
 from provgraph.records import Agent, Evaluation, Missing
 
 __all__ = ["Run", "RunFactory", "current_run"]
@@ -133,7 +132,7 @@ class Run(Scope):
                 values[name] = str(plain_parameter(name, value))
             except CaptureError as error:
                 self._lost(f"tag {name}", error)
-        self._write({"f": "tags", "value": values})
+        self._write({"f": "tags", "value": values}, part=values)
 
     @harmless(lambda: None)
     def evaluate(
@@ -217,7 +216,7 @@ class Run(Scope):
             Start(
                 version=JOURNAL_VERSION,
                 run=self.id,
-                record=str(uuid.UUID(self.id)),
+                record=self.id,
                 name=read("name", plain_text, given["name"]) or "run",
                 at=recorder.started_at,
                 project=read("project", plain_text, given["project"]),
@@ -304,6 +303,9 @@ class RunFactory:
 
 
 def _recorded(make: Callable[[], Run], function: Any) -> Any:
+    with import_lock:  # only decorators need it
+        import inspect
+
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -336,8 +338,9 @@ def _recorded(make: Callable[[], Run], function: Any) -> Any:
     return recorded
 
 
-def _write_probe(recorder: Recorder, probe: Callable[[], Fact]) -> None:
-    recorder.write(probe())
+def _write_probe(recorder: Recorder, probe: Callable[[], Told]) -> None:
+    told = probe()
+    recorder.write(told.fact, part=told.part, line=told.line)
 
 
 def _count(value: Any) -> int:

@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from provgraph.capture import things
 from provgraph.capture.ending import ending_of
@@ -32,7 +32,10 @@ S = TypeVar("S", bound="Scope")
 R = TypeVar("R")
 A = ParamSpec("A")
 
-_UNKNOWN: Final = Handle(things.unknown_thing("what was handed over could not be recorded"))
+
+@functools.cache
+def _unknown() -> Handle:
+    return Handle(things.unknown_thing("what was handed over could not be recorded"))
 
 
 def harmless(
@@ -64,7 +67,7 @@ class Scope:
     _recorder: Recorder | None  # None where capture is off
     _key: int | str  # of the step in the journal; 0 is the run
 
-    @harmless(lambda: _UNKNOWN)
+    @harmless(_unknown)
     def use(
         self,
         /,
@@ -126,7 +129,7 @@ class Scope:
         self._note_unknown("use", unknown)
         return Handle(entity)
 
-    @harmless(lambda: _UNKNOWN)
+    @harmless(_unknown)
     def generate(
         self,
         /,
@@ -187,7 +190,7 @@ class Scope:
     def log_params(self, parameters: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Record parameters: plain values as they are, others as JSON or text."""
         values = self._parameters({**parameters, **more} if parameters else more)
-        self._write({"f": "parameters", "value": values})
+        self._write({"f": "parameters", "value": values}, part=values)
 
     @harmless(lambda: None)
     def log_metrics(
@@ -275,10 +278,10 @@ class Scope:
     def _record(self, kind: str, value: Any) -> None:
         self._told.record(kind, value, step=self._key)
 
-    def _write(self, fact: Fact) -> None:
+    def _write(self, fact: Fact, *, part: Any = None) -> None:
         if self._key:
             fact["s"] = self._key
-        self._told.write(fact)
+        self._told.write(fact, part=part)
 
     def _lost(self, field: str, error: CaptureError) -> None:
         self._told.lost(field, str(error), step=self._key)

@@ -10,7 +10,6 @@ as parameters.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from provgraph.capture.attempt import learn
+from provgraph.loading import import_lock
 from provgraph.records import Missing
 
 
@@ -70,6 +70,9 @@ _GENERATORS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
 
 
 def _digest(state: Any) -> str:
+    with import_lock:
+        import hashlib
+
     hasher = hashlib.sha256()
     _feed(hasher.update, state)
     return f"sha256:{hasher.hexdigest()}"

@@ -13,11 +13,11 @@ import struct
 import sys
 import zlib
 from array import array
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from provgraph.errors import FormatError
+from provgraph.frozen import dataclass
 
 MAGIC: Final = b"provgraph-series-1\n"
 MAX_POINTS: Final = 50_000_000

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from provgraph.capture.state import RunState
+from provgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

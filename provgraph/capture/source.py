@@ -16,7 +16,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +25,7 @@ from provgraph.capture.redact import redact
 from provgraph.capture.remote_url import without_credentials
 from provgraph.digests import Digest
 from provgraph.errors import CaptureError
+from provgraph.frozen import dataclass
 from provgraph.records import Missing, SourceCode
 
 TIMEOUT_S: Final = 5.0

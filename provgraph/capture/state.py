@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from provgraph.capture.facts import Fact, decode, parse_time
 from provgraph.capture.series import Points
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import FormatError
+from provgraph.frozen import dataclass
 from provgraph.records import (
     Agent,
     Environment,
@@ -72,24 +72,26 @@ class Ending:
     exit_code: int | None = None
 
 
-@dataclass(slots=True)
 class _Scope:
     """What a run and a step both collect."""
 
-    name: str
-    started_at: datetime
-    number: int = 0  # 0 is the run itself
-    parent: int = 0
-    ending: Ending | None = None
-    rows_in: int | None = None
-    rows_out: int | None = None
-    parameters: dict[str, Scalar] = field(default_factory=dict)
-    points: dict[str, Points] = field(default_factory=dict)
-    used: list[Usage] = field(default_factory=list)
-    generated: list[Generation] = field(default_factory=list)
-    filters: list[Filter] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    missing: list[Missing] = field(default_factory=list)
+    def __init__(
+        self, *, name: str, started_at: datetime, number: int = 0, parent: int = 0
+    ) -> None:
+        self.name = name
+        self.started_at = started_at
+        self.number = number  # 0 is the run itself
+        self.parent = parent
+        self.ending: Ending | None = None
+        self.rows_in: int | None = None
+        self.rows_out: int | None = None
+        self.parameters: dict[str, Scalar] = {}
+        self.points: dict[str, Points] = {}
+        self.used: list[Usage] = []
+        self.generated: list[Generation] = []
+        self.filters: list[Filter] = []
+        self.notes: list[Note] = []
+        self.missing: list[Missing] = []
 
 
 class RunState:
@@ -115,8 +117,8 @@ class RunState:
         """The run's id."""
         return self._begun.run
 
-    def apply(self, fact: Fact) -> None:
-        """Add one fact.
+    def apply(self, fact: Fact, part: Any = None) -> None:
+        """Add one fact. `part` is what its value says, where the caller has that already.
 
         Raises:
             FormatError: the fact is of an unknown kind or damaged.
@@ -127,7 +129,7 @@ class RunState:
             raise FormatError(f"unknown kind of fact {kind!r}: the journal is from a later version")
         try:
             at_ms = int(parse_time(fact["at"]).timestamp() * 1000) if "at" in fact else 0
-            apply(self, fact)
+            apply(self, fact, part)
             self._last_ms = max(self._last_ms, at_ms)
         except FormatError:
             raise
@@ -207,7 +209,7 @@ class RunState:
     def _scope(self, fact: Fact) -> _Scope:
         return self._scopes[fact.get("s", 0)]
 
-    def _on_start(self, fact: Fact) -> None:
+    def _on_start(self, fact: Fact, part: Any) -> None:
         if fact["version"] > JOURNAL_VERSION:
             raise FormatError(
                 f"journal version {fact['version']} is newer than this provgraph understands"
@@ -215,25 +217,26 @@ class RunState:
             )
         if self._start is not None:
             raise FormatError("a second start fact in one journal")
-        self._start = start = decode(Start, _without_kind(fact))
+        self._start = start = part or decode(Start, _without_kind(fact))
         self._scopes[0] = _Scope(name=start.name, started_at=start.at)
 
-    def _on_step(self, fact: Fact) -> None:
+    def _on_step(self, fact: Fact, _part: Any) -> None:
         key = fact["n"]
         if key in self._scopes:
             raise FormatError(f"a second step {key!r} in one journal")
-        self._scopes[key] = _Scope(
+        scope = _Scope(
             parent=self._scope(fact).number,
             name=decode(str, fact["name"]),
             started_at=parse_time(fact["at"]),
             number=len(self._scopes),
-            parameters=_parameters(fact.get("parameters", {})),
         )
+        scope.parameters.update(_parameters(fact.get("parameters", {})))
+        self._scopes[key] = scope
 
-    def _on_end(self, fact: Fact) -> None:
-        self._scope(fact).ending = decode(Ending, _without_kind(fact))
+    def _on_end(self, fact: Fact, part: Any) -> None:
+        self._scope(fact).ending = part or decode(Ending, _without_kind(fact))
 
-    def _on_metrics(self, fact: Fact) -> None:
+    def _on_metrics(self, fact: Fact, _part: Any) -> None:
         points = self._scope(fact).points
         step, at_ms = fact.get("n"), fact["t"]
         for name, value in fact["v"].items():
@@ -243,13 +246,13 @@ class RunState:
             points[name] = known
         self._last_ms = max(self._last_ms, at_ms)
 
-    def _on_rows(self, fact: Fact) -> None:
+    def _on_rows(self, fact: Fact, _part: Any) -> None:
         scope = self._scope(fact)
         stated = decode(dict[str, int], {key: fact[key] for key in ("in", "out") if key in fact})
         scope.rows_in = stated.get("in", scope.rows_in)
         scope.rows_out = stated.get("out", scope.rows_out)
 
-    def _on_environment(self, fact: Fact) -> None:
+    def _on_environment(self, fact: Fact, _part: Any) -> None:
         self._environment = _environment(fact["text"])
 
 
@@ -339,14 +342,38 @@ def _rows(stated: int | None, counted: list[int | None]) -> int | None:
     return known[0] if len(known) == 1 else None
 
 
-def _append(attribute: str, kind: type[Any]) -> Callable[[RunState, Fact], None]:
-    def apply(state: RunState, fact: Fact) -> None:
-        getattr(state._scope(fact), attribute).append(decode(kind, fact["value"]))
+_Apply = Callable[[RunState, Fact, Any], None]
+"""Adds a fact to a state; the last argument is the part that its value says, None to read it."""
+
+
+def _append(attribute: str, kind: type[Any]) -> _Apply:
+    def apply(state: RunState, fact: Fact, part: Any) -> None:
+        listed = getattr(state._scope(fact), attribute)
+        listed.append(decode(kind, fact["value"]) if part is None else part)
 
     return apply
 
 
-_APPLY: Final[dict[str, Callable[[RunState, Fact], None]]] = {
+def _set(attribute: str, kind: type[Any]) -> _Apply:
+    def apply(state: RunState, fact: Fact, part: Any) -> None:
+        setattr(state, attribute, decode(kind, fact["value"]) if part is None else part)
+
+    return apply
+
+
+def _on_parameters(state: RunState, fact: Fact, part: Any) -> None:
+    state._scope(fact).parameters.update(_parameters(fact["value"]) if part is None else part)
+
+
+def _on_tags(state: RunState, fact: Fact, part: Any) -> None:
+    state._tags.update(decode(dict[str, str], fact["value"]) if part is None else part)
+
+
+def _on_evaluation(state: RunState, fact: Fact, part: Any) -> None:
+    state._evaluations.append(decode(Evaluation, fact["value"]) if part is None else part)
+
+
+_APPLY: Final[dict[str, _Apply]] = {
     "start": RunState._on_start,
     "step": RunState._on_step,
     "end": RunState._on_end,
@@ -358,13 +385,9 @@ _APPLY: Final[dict[str, Callable[[RunState, Fact], None]]] = {
     "filter": _append("filters", Filter),
     "note": _append("notes", Note),
     "missing": _append("missing", Missing),
-    "parameters": lambda state, fact: state._scope(fact).parameters.update(
-        _parameters(fact["value"])
-    ),
-    "tags": lambda state, fact: state._tags.update(decode(dict[str, str], fact["value"])),
-    "evaluation": lambda state, fact: state._evaluations.append(decode(Evaluation, fact["value"])),
-    "source": lambda state, fact: setattr(state, "_source", decode(SourceCode, fact["value"])),
-    "invocation": lambda state, fact: setattr(
-        state, "_invocation", decode(Invocation, fact["value"])
-    ),
+    "parameters": _on_parameters,
+    "tags": _on_tags,
+    "evaluation": _on_evaluation,
+    "source": _set("_source", SourceCode),
+    "invocation": _set("_invocation", Invocation),
 }

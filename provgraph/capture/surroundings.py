@@ -1,7 +1,8 @@
 """The automatic facts of a run: invocation, environment and source code, read once where they stay.
 
-Hundreds of short runs in one process share one answer: what cannot change in a process is read
-once, git is asked again only after `SOURCE_FRESH_S`, and the seeds are read for every run.
+Hundreds of short runs in one process share one answer, down to the journal's line: what cannot change
+in a process is read once, git is asked again only after `SOURCE_FRESH_S`, and the seeds are read for
+every run.
 """
 
 from __future__ import annotations
@@ -11,25 +12,27 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from provgraph.capture.facts import Fact, encode
+from provgraph.capture.facts import Fact, Told, encode
+from provgraph.capture.journal import line_of
 from provgraph.capture.open_runs import PARENT_VARIABLE
 from provgraph.capture.seeds import read_seeds
+from provgraph.frozen import replace
 from provgraph.loading import import_lock
-from provgraph.records import Missing
+from provgraph.records import Invocation
 
 SOURCE_FRESH_S: Final = 30.0
 
 
-@dataclass(slots=True)
 class _Known:
     """What this process knows already."""
 
-    invocation: tuple[object, dict[str, Any]] = (None, {})  # of which surroundings, and the fact
-    source: dict[str, tuple[float, Any]] = field(default_factory=dict)  # folder -> (when, fact)
+    def __init__(self) -> None:
+        self.surroundings: object = None  # those of the invocation below
+        self.invocation: Told | None = None
+        self.source: dict[str, tuple[float, Told]] = {}  # folder -> (when, fact)
 
 
 _known: Final = _Known()
@@ -37,42 +40,48 @@ _known: Final = _Known()
 
 def automatic_facts(
     environ: Mapping[str, str], argv: Sequence[str], now_s: float
-) -> tuple[tuple[str, Callable[[], Fact]], ...]:
+) -> tuple[tuple[str, Callable[[], Told]], ...]:
     """Return (name, function that makes the fact); each may fail alone.
 
     `now_s` is the monotonic clock.
     """
     return (
-        ("invocation", lambda: {"f": "invocation", "value": _invocation(environ, argv)}),
+        ("invocation", lambda: _invocation(environ, argv)),
         ("environment", environment_fact),
-        ("source", lambda: {"f": "source", "value": _source_code(now_s)}),
+        ("source", lambda: _source_code(now_s)),
     )
 
 
-def environment_fact() -> Fact:
+@functools.cache
+def environment_fact() -> Told:
     """Return the environment of this process, read once."""
-    return {"f": "environment", "text": _environment_text()}
+    with import_lock:  # its probes import more
+        from provgraph.capture.environment import probe_environment
+
+        # As JSON text: the text itself is what its readers look up.
+        text = json.dumps(encode(probe_environment()), sort_keys=True)
+    return _told({"f": "environment", "text": text})
 
 
-def _invocation(environ: Mapping[str, str], argv: Sequence[str]) -> Any:
+def _invocation(environ: Mapping[str, str], argv: Sequence[str]) -> Told:
     variables = {name: value for name, value in environ.items() if name != PARENT_VARIABLE}
     surroundings = (os.getpid(), _working_folder(), tuple(argv), variables)
-    known_of, known = _known.invocation
-    if known_of != surroundings:
+    known = _known.invocation
+    if known is None or _known.surroundings != surroundings:
         with import_lock:  # its probes import more
             from provgraph.capture.invocation import probe_invocation
 
-            known = encode(probe_invocation(environ, argv))
-        _known.invocation = surroundings, known
-        return known
-    missing: list[Missing] = []
-    seeds = read_seeds(missing)
-    earlier = [each for each in known.get("missing", ()) if not _is_of_seeds(each)]
-    return {**known, "seeds": seeds, "missing": [*earlier, *map(encode, missing)]}
-
-
-def _is_of_seeds(missing: Mapping[str, str]) -> bool:
-    return missing["field"].startswith("seeds ")
+            found = probe_invocation(environ, argv)
+        known = _told({"f": "invocation", "value": encode(found)}, found)
+    else:
+        before: Invocation = known.part
+        missing = [each for each in before.missing if not each.field.startswith("seeds ")]
+        seeds = read_seeds(missing)
+        if seeds != before.seeds or tuple(missing) != before.missing:
+            found = replace(before, seeds=seeds, missing=tuple(missing))
+            known = _told({"f": "invocation", "value": encode(found)}, found)
+    _known.surroundings, _known.invocation = surroundings, known
+    return known
 
 
 def _working_folder() -> str | None:
@@ -82,16 +91,7 @@ def _working_folder() -> str | None:
         return None
 
 
-@functools.cache
-def _environment_text() -> str:
-    """Return the environment as JSON text: the text itself is what its readers look up."""
-    with import_lock:  # its probes import more
-        from provgraph.capture.environment import probe_environment
-
-        return json.dumps(encode(probe_environment()), sort_keys=True)
-
-
-def _source_code(now_s: float) -> Any:
+def _source_code(now_s: float) -> Told:
     """Return the state of the source around the entry script, else around the working folder."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     start = os.path.dirname(os.path.abspath(main)) if main else os.getcwd()
@@ -102,5 +102,11 @@ def _source_code(now_s: float) -> Any:
 
             from provgraph.capture.source import probe_source
 
-        known = _known.source[start] = (now_s, encode(probe_source(Path(start))))
+        found = probe_source(Path(start))
+        known = (now_s, _told({"f": "source", "value": encode(found)}, found))
+        _known.source[start] = known
     return known[1]
+
+
+def _told(fact: Fact, part: Any = None) -> Told:
+    return Told(fact=fact, part=part, line=line_of(fact))

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provgraph.digests import Digest
 from provgraph.errors import CaptureError
+from provgraph.frozen import dataclass, replace
 
 if TYPE_CHECKING:
     import numpy as np

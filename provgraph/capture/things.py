@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -18,6 +17,7 @@ from provgraph.capture.redact import redact
 from provgraph.capture.values import describe_error, plain_text, whole_number
 from provgraph.digests import Digest
 from provgraph.errors import CaptureError, FormatError
+from provgraph.frozen import dataclass, replace
 from provgraph.loading import import_lock
 from provgraph.records import Entity, Missing
 

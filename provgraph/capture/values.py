@@ -11,12 +11,13 @@ import functools
 import json
 import math
 import re
+import sys
 from collections.abc import Set as AbstractSet
-from decimal import Decimal
 from typing import Any, Final
 
 from provgraph.capture.redact import redact, redact_value
 from provgraph.errors import CaptureError
+from provgraph.patterns import pattern
 from provgraph.records import Scalar
 
 MAX_TEXT: Final = 10_000
@@ -27,10 +28,10 @@ _MAX_SEARCHED: Final = 1_000_000
 # Python writes no longer number as text (sys.set_int_max_str_digits).
 _MAX_INTEGER_BITS: Final = 14_000
 
-_THRESHOLD = re.compile(r"\s*(>=|<=|>|<|==)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*")
+_THRESHOLD = pattern(r"\s*(>=|<=|>|<|==)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*")
 
 # Metrics where less is better, so that a bare threshold of 0.2 means "at most 0.2".
-_LOWER_IS_BETTER: Final = re.compile(
+_LOWER_IS_BETTER: Final = pattern(
     r"(?:^|_|-| )(?:loss|error|mae|mse|rmse|mape|rmsle|msle|brier|ece|perplexity|wer|cer|fpr|fnr"
     r"|latency|drift|psi|ks|divergence|entropy)(?:$|_|-| )",
     re.IGNORECASE,
@@ -168,7 +169,7 @@ def _plain_value(value: Any) -> Scalar:
         return int(value) if value.bit_length() <= _MAX_INTEGER_BITS else _text(f"{value:#x}")
     if isinstance(value, float):
         return float(value)
-    if isinstance(value, Decimal | enum.Enum):
+    if isinstance(value, enum.Enum) or _is_decimal(value):
         return _text(str(value))
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "shape", None) in {(), (1,)}:
@@ -182,6 +183,12 @@ def _plain_value(value: Any) -> Scalar:
         except (TypeError, ValueError, RecursionError):
             pass
     return _text(repr(value))
+
+
+def _is_decimal(value: Any) -> bool:
+    # Who has not loaded it has no decimals.
+    decimal = sys.modules.get("decimal")
+    return decimal is not None and isinstance(value, decimal.Decimal)
 
 
 def _part(value: Any) -> Any:

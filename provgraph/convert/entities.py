@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
 from provgraph import terms, vocab
+from provgraph.frozen import dataclass
 from provgraph.records import Agent, Entity, Missing, Note, Scalar
 from provgraph.terms import Graph, Term
 from provgraph.vocab import LABEL, PROV_T, A, C, P

@@ -15,17 +15,16 @@ its own, named by its content, without any time in it: stored once, referred to 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from provgraph import terms, vocab
 from provgraph.convert import keys
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.tombstone import tombstone_sheet
 from provgraph.digests import Digest, sha256_bytes
+from provgraph.frozen import as_dict, dataclass
 from provgraph.records import (
     MEASURING_ROLES,
     RECORD_VERSION,
@@ -439,7 +438,7 @@ def _content_hex(content: Environment | SourceCode) -> str:
 
 def _digest_hex(content: Environment | SourceCode) -> str:
     """SHA-256 over the facts as sorted JSON, with the record version they are written under."""
-    plain = dataclasses.asdict(content)
+    plain = as_dict(content)
     text = json.dumps([RECORD_VERSION, plain], sort_keys=True, default=_plain, ensure_ascii=False)
     return sha256_bytes(text.encode("utf-8", "replace")).value
 

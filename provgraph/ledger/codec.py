@@ -9,10 +9,10 @@ No I/O here.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 from provgraph.errors import FormatError, LedgerError, UntrustedError
+from provgraph.frozen import dataclass
 from provgraph.ledger import compression
 from provgraph.ledger.rows import NameRow, Pending, StoredRecord, require_covered
 from provgraph.seal.entry import MAX_ENTRY_BYTES, Entry, new_salt, parse_entry

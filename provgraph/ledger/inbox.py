@@ -23,11 +23,11 @@ import secrets
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from provgraph.errors import FormatError, ProvgraphError, StorageError
+from provgraph.frozen import dataclass
 from provgraph.ledger.codec import Prepared, PreparedAttachment
 from provgraph.ledger.rows import NameRow, Position
 from provgraph.seal.publish import PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE

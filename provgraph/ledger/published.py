@@ -14,11 +14,11 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from provgraph.errors import FormatError, NotFoundError, UntrustedError
+from provgraph.frozen import dataclass
 from provgraph.seal import merkle
 from provgraph.seal.charter import Charter, open_charter
 from provgraph.seal.entry import parse_entry

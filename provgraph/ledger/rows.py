@@ -11,12 +11,12 @@ No I/O here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from provgraph import terms, vocab
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import ErasedError, LedgerError
+from provgraph.frozen import dataclass, field
 from provgraph.seal.entry import RECORD
 from provgraph.seal.proof import Seal
 

@@ -23,12 +23,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from provgraph import disk
 from provgraph.errors import FormatError, StorageError, UntrustedError, UsageError
+from provgraph.frozen import dataclass
 from provgraph.ledger.reading import LedgerReader
 from provgraph.seal.merkle import EMPTY_ROOT, Frontier, leaf_hash, tree_root
 from provgraph.seal.note import Checkpoint, open_checkpoint

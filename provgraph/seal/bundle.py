@@ -14,11 +14,11 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from provgraph.errors import FormatError, ProvgraphError, UntrustedError
+from provgraph.frozen import dataclass
 from provgraph.seal.attestation import Attested, check_attestation
 from provgraph.seal.charter import Charter, open_charter
 from provgraph.seal.entry import PRODUCER, RECORD, SEALED_BY, Entry, parse_entry

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError, UsageError
+from provgraph.frozen import dataclass
 from provgraph.seal.keys import Signer
 from provgraph.seal.multikey import ED25519, PublicKey, decode_multikey, encode_multikey
 from provgraph.seal.note import (

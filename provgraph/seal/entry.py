@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from provgraph.errors import FormatError
+from provgraph.frozen import dataclass
 from provgraph.seal import jcs
 from provgraph.terms import iri
 

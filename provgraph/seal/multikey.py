@@ -10,10 +10,10 @@ What it does not do: it holds no private key, computes on no curve and loads no 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError
+from provgraph.frozen import dataclass
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _DIGITS: Final = {character: value for value, character in enumerate(_ALPHABET)}

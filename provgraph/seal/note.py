@@ -20,11 +20,11 @@ import enum
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError, UsageError
+from provgraph.frozen import dataclass
 from provgraph.seal import cosignature
 from provgraph.seal.keys import Signer, verify_ed25519
 from provgraph.seal.merkle import MAX_SIZE

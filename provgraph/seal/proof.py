@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError
+from provgraph.frozen import dataclass
 from provgraph.seal.keys import SIGNATURE_BYTES, Signer, verify_signature
 from provgraph.seal.multikey import (
     ED25519,

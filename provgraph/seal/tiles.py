@@ -11,10 +11,10 @@ Here are names and contents, without I/O: `ledger.tiles` writes them, `ledger.pu
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from provgraph.errors import FormatError
+from provgraph.frozen import dataclass
 from provgraph.seal.entry import MAX_ENTRY_BYTES
 from provgraph.seal.merkle import HASH_BYTES
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from provgraph.errors import FormatError
+from provgraph.frozen import dataclass
 from provgraph.seal.merkle import (
     HASH_BYTES,
     MAX_PROOF_HASHES,

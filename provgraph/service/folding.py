@@ -8,15 +8,14 @@ alike (see `provgraph.terms.require_one_order`).
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections import Counter
-from dataclasses import replace
 from typing import Any, Final
 
 from provgraph.capture.facts import decode, encode
 from provgraph.digests import Digest, sha256_bytes
+from provgraph.frozen import field_names, replace
 from provgraph.records import Missing, Record
 
 KEPT: Final = (1000, 100, 10)
@@ -55,13 +54,9 @@ def folded(record: Record, *, keep: int) -> tuple[Record, dict[Digest, bytes]]:
 
 
 def _cut(value: Any, keep: int, field: str, left_out: Counter[str]) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if (names := field_names(type(value))) is not None:
         return replace(
-            value,
-            **{
-                each.name: _cut(getattr(value, each.name), keep, each.name, left_out)
-                for each in dataclasses.fields(value)
-            },
+            value, **{name: _cut(getattr(value, name), keep, name, left_out) for name in names}
         )
     if isinstance(value, tuple | dict) and len(value) > keep:
         left_out[field] += len(value) - keep

@@ -6,7 +6,6 @@ A record is acknowledged by a `Receipt`, which exists only after the ledger's CO
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from provgraph.convert.entities import Context
 from provgraph.convert.prov import Converted, content_record_iri, convert, convert_content
 from provgraph.digests import Digest
 from provgraph.errors import FormatError
+from provgraph.frozen import replace
 from provgraph.ledger.rows import NameRow, Pending
 from provgraph.ledger.sqlite import Ledger
 from provgraph.loading import import_lock

@@ -79,7 +79,7 @@ def spool(
     if called is not None:
         fact["called"] = called
     home = settings.journal_folder
-    kept = journal.Journal(f"{kind}-{record_id}", (home, journal.fallback_folder(home)))
+    kept = journal.Journal(f"{kind}-{record_id}", home, otherwise=journal.fallback_folder)
     kept.write(journal.line_of(fact))
     kept.close(remove=False)
     if kept.unwritten:

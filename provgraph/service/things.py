@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from provgraph import terms, vocab
 from provgraph.digests import Digest, digest_path
 from provgraph.errors import CaptureError, FormatError, NotFoundError, UsageError
+from provgraph.frozen import dataclass, replace
 from provgraph.ledger.rows import StoredName
 from provgraph.ledger.sqlite import Ledger
 from provgraph.records import Entity, LaterFact, Missing, Retraction

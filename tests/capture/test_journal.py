@@ -49,7 +49,7 @@ def folder(home: Path) -> Path:
 
 # ---- writing ------------------------------------------------------------------------------------------------
 def test_a_line_is_in_the_file_when_write_returns(tmp_path):
-    journal = Journal("r1", [tmp_path / "journal"])
+    journal = Journal("r1", tmp_path / "journal")
     assert not (tmp_path / "journal").exists()
     for number in range(3):
         journal.write(line_of({"f": "note", "n": number}))
@@ -64,7 +64,7 @@ def test_a_line_is_in_the_file_when_write_returns(tmp_path):
 
 
 def test_closing_removes_the_file_only_when_told_to(tmp_path):
-    journal = Journal("r1", [tmp_path])
+    journal = Journal("r1", tmp_path)
     journal.write(line_of(START))
     journal.close(remove=True)
     assert os.listdir(tmp_path) == []
@@ -72,7 +72,7 @@ def test_closing_removes_the_file_only_when_told_to(tmp_path):
 
 def test_a_fact_travels_as_it_is(tmp_path):
     fact = {"f": "x", "text": "\ud800 ü \u2028 \0 🚀", "n": [1.5, float("inf"), -(2**70), None]}
-    journal = Journal("r1", [tmp_path])
+    journal = Journal("r1", tmp_path)
     journal.write(line_of(fact))
     assert list(read(journal.path)) == [fact]
     assert journal.path.read_bytes().isascii()
@@ -108,7 +108,7 @@ def refusing(tmp_path: Path) -> Path:
 
 def test_where_the_home_cannot_be_written_the_journal_is_elsewhere(tmp_path):
     first, second = refusing(tmp_path), tmp_path / "second"
-    journal = Journal("r1", [first, second])
+    journal = Journal("r1", first, otherwise=lambda _: second)
     journal.write(line_of(START))
     journal.write(line_of(NOTE))
     assert journal.path == second / "r1.jsonl"
@@ -121,7 +121,7 @@ def test_where_the_home_cannot_be_written_the_journal_is_elsewhere(tmp_path):
 
 def test_where_no_place_takes_a_line_it_is_kept_in_memory_and_tried_again(tmp_path):
     first = refusing(tmp_path)
-    journal = Journal("r1", [first])
+    journal = Journal("r1", first)
     journal.write(line_of(START))
     journal.write(line_of(NOTE))
     assert journal.unwritten == [line_of(START), line_of(NOTE)]
@@ -144,7 +144,7 @@ def test_a_second_place_that_others_may_write_is_not_used(tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    journal = Journal("r1", [refusing(tmp_path), shared])
+    journal = Journal("r1", refusing(tmp_path), otherwise=lambda _: shared)
     journal.write(line_of(START))
     assert journal.unwritten == [line_of(START)]
     assert journal.fault == f"{shared}: {shared} is not a folder of this user alone"
@@ -154,7 +154,7 @@ def test_a_second_place_that_others_may_write_is_not_used(tmp_path):
 def test_a_link_to_somewhere_is_no_second_place(tmp_path):
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    journal = Journal("r1", [refusing(tmp_path), tmp_path / "link"])
+    journal = Journal("r1", refusing(tmp_path), otherwise=lambda _: tmp_path / "link")
     journal.write(line_of(START))
     assert journal.unwritten == [line_of(START)]
     assert os.listdir(tmp_path / "real") == []
@@ -274,7 +274,7 @@ def test_a_journal_left_by_a_crash_between_commit_and_removal_is_no_second_recor
 
 # ---- locks ---------------------------------------------------------------------------------------------------
 def test_a_journal_is_claimed_by_one_at_a_time_and_not_while_its_writer_lives(tmp_path):
-    journal = Journal("r1", [tmp_path])
+    journal = Journal("r1", tmp_path)
     journal.write(line_of(START))
     with claim(journal.path) as is_ours:
         assert not is_ours
@@ -306,7 +306,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from provgraph.capture.journal import Journal, line_of
-journal = Journal("r1", [Path.cwd()])
+journal = Journal("r1", Path.cwd())
 journal.write(line_of({"f": "note"}))
 print("written", flush=True)
 sys.stdin.readline()
