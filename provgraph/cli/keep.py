@@ -8,6 +8,7 @@ from typing import Any
 
 from provgraph.cli.asking import indexing_progress, require_home
 from provgraph.cli.output import console
+from provgraph.errors import UntrustedError
 from provgraph.service import asking, recovery
 from provgraph.service.home import readable_ledger
 from provgraph.settings import TABLE, load
@@ -133,12 +134,15 @@ def run_reindex(_: argparse.Namespace) -> int:
 
 def run_fsck(_: argparse.Namespace) -> int:
     """Verify the ledger."""
-    from provgraph.ledger.fsck import verify_ledger
+    from provgraph.ledger.fsck import check_ledger
+    from provgraph.pool import cores
 
     settings = load()
     require_home(settings)
     with readable_ledger(settings) as ledger:
-        report = verify_ledger(ledger)
+        report = check_ledger(ledger, processes=cores())
+    if report.findings:
+        raise UntrustedError(f"ledger {ledger.path}: {report.findings[0].message}")
     print(f"ledger {ledger.origin}: all {report.size} entries, seals and the checkpoint agree")
     return 0
 

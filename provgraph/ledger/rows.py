@@ -142,12 +142,14 @@ def require_covered(
             f"\n{thing} {vocab.A} {kind_class} ",
             f"\n{thing} {vocab.LABEL} {terms.string(row.name)} ",
         ]
-        said = all(claim.encode() in lines for claim in claims)
+        # What is said of one thing stands together, so from the first claim on the others are near.
+        start = lines.find(claims[0].encode())
+        said = start >= 0 and lines.find(claims[1].encode(), start) >= 0
         # 3. Any namespace: another ledger may have made the record.
         if said and row.version:
             above = f"\n{thing} {vocab.PROV_T['specializationOf']} <{vocab.ID}{row.kind}/"
             version = f"/{terms.segment(row.name)}/{terms.segment(row.version)}"
-            said = _has_object(lines, prefix=above.encode(), suffix=version.encode())
+            said = _has_object(lines, start, prefix=above.encode(), suffix=version.encode())
         if not said:
             raise LedgerError(
                 f"record {iri}: its graph does not say that {row.iri} is the {row.kind}"
@@ -157,9 +159,9 @@ def require_covered(
             )
 
 
-def _has_object(lines: bytes, *, prefix: bytes, suffix: bytes) -> bool:
+def _has_object(lines: bytes, start: int, *, prefix: bytes, suffix: bytes) -> bool:
     """Whether some line starts with the prefix and its IRI, which the prefix opens, so ends."""
-    start = lines.find(prefix)
+    start = lines.find(prefix, start)
     while start >= 0:
         start += len(prefix)
         if lines[start : lines.index(b">", start)].endswith(suffix):

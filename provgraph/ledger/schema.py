@@ -85,14 +85,23 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        # Errors that Python's binding itself raises carry no code.
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in _STORAGE_CODES:
-            raise StorageError(f"ledger {path}: {error}: {_STORAGE_CODES[code]}") from error
+        if is_about_storage(error):
+            raise StorageError(f"ledger {path}: {error}: {_STORAGE_CODES[_code(error)]}") from error
         raise LedgerError(
             f"ledger {path}: {error}; keep a copy of the file, then check it with"
             " `provgraph fsck` or restore a backup"
         ) from error
+
+
+def is_about_storage(error: sqlite3.Error) -> bool:
+    """Whether the disk or another process is at fault, and not what the file says."""
+    return _code(error) in _STORAGE_CODES
+
+
+def _code(error: sqlite3.Error) -> int:
+    # Errors that Python's binding itself raises carry no code.
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF
 
 
 def is_busy(error: BaseException) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provgraph.errors import FormatError, UntrustedError
+from provgraph.seal import libsodium
 from provgraph.seal.keyfile import make_private_key, read_private_key
 from provgraph.seal.multikey import (
     ED25519,
@@ -168,6 +169,8 @@ def verify_ed25519(public_key: bytes, signature: bytes, data: bytes, *, what: st
 
     require_strong_ed25519(public_key)
     _require_length(signature, what)
+    if libsodium.accepts(public_key, signature, data):
+        return
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
     except (InvalidSignature, ValueError):

@@ -57,15 +57,45 @@ class Frontier:
                 self._peaks.append(node_at(level, start >> level))
                 start += 1 << level
 
+    @classmethod
+    def of_peaks(cls, size: int, peaks: Sequence[bytes]) -> Frontier:
+        """Return the frontier of a tree of that size whose `peaks` were kept.
+
+        Raises:
+            FormatError: not one hash for each complete subtree.
+        """
+        if size < 0 or len(peaks) != size.bit_count() or {*map(len, peaks)} - {HASH_BYTES}:
+            raise FormatError(
+                f"expected {size.bit_count()} hashes of {HASH_BYTES} bytes for the right edge of a"
+                f" tree of {size}, found {len(peaks)}"
+            )
+        frontier = cls(size=0)
+        frontier.size, frontier._peaks = size, list(peaks)
+        return frontier
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The hashes of the complete subtrees, largest first."""
+        return tuple(self._peaks)
+
     def append(self, leaf: bytes) -> list[bytes]:
         """Add a leaf hash; return the hashes of all subtrees that it completes, leaf first."""
-        completed = [leaf]
-        position = self.size
+        return self.append_subtree(leaf, level=0)
+
+    def append_subtree(self, root: bytes, *, level: int) -> list[bytes]:
+        """Add the complete subtree of the next 2^level leaves, at a place where one can stand.
+
+        Return the hashes of all subtrees that it completes, itself first.
+        """
+        position, rest = divmod(self.size, 1 << level)
+        if rest:
+            raise ValueError(f"no complete subtree of level {level} begins at {self.size}")
+        completed = [root]
         while position & 1:
             completed.append(node_hash(self._peaks.pop(), completed[-1]))
             position >>= 1
         self._peaks.append(completed[-1])
-        self.size += 1
+        self.size += 1 << level
         return completed
 
     def root(self) -> bytes:

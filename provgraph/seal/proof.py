@@ -17,6 +17,8 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime
+from itertools import islice
+from operator import lt, methodcaller
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError
@@ -142,10 +144,13 @@ def seal(graph_nq: bytes, *, signer: Signer, created: datetime) -> Seal:
     )
 
 
-def verify_seal(graph_nq: bytes, proof_nq: bytes, proof_value: str) -> VerifiedSeal:
+def verify_seal(
+    graph_nq: bytes, proof_nq: bytes, proof_value: str, *, graph: str | None = None
+) -> VerifiedSeal:
     """Check that a key signed exactly this graph.
 
-    1. The graph's bytes are sorted lines (otherwise one graph would have several texts).
+    1. The graph's bytes are sorted lines (otherwise one graph would have several texts); with
+       `graph`, all of them are in the graph of that IRI (a statement smuggled into another record).
     2. The proof configuration is exactly the five lines, of one of the two cryptosuites (EdDSA and
        ECDSA Cryptosuites 3.2.5: type and purpose are fixed, and the suite is signed too).
     3. The verification method is a did:key whose fragment is the key itself, of the kind that the
@@ -158,7 +163,19 @@ def verify_seal(graph_nq: bytes, proof_nq: bytes, proof_value: str) -> VerifiedS
         UntrustedError: step 3, an unfit key; step 5.
     """
     # 1.
-    require_sorted_lines(graph_nq)
+    require_sorted_lines(graph_nq, graph=graph)
+    return verify_sealed_hash(hashlib.sha256(graph_nq).digest(), proof_nq, proof_value)
+
+
+def verify_sealed_hash(graph_sha256: bytes, proof_nq: bytes, proof_value: str) -> VerifiedSeal:
+    """Check that a key signed a graph of this SHA-256: steps 2 to 5 of `verify_seal`.
+
+    This is all that can be said of a graph that was erased.
+
+    Raises:
+        FormatError: steps 2 to 4, where the form is wrong.
+        UntrustedError: step 3, an unfit key; step 5.
+    """
     # 2.
     config = parse_proof_config(proof_nq)
     # 3. (verify_signature refuses weak keys)
@@ -171,7 +188,6 @@ def verify_seal(graph_nq: bytes, proof_nq: bytes, proof_value: str) -> VerifiedS
     # 4.
     signature = multibase_decode(proof_value, length=SIGNATURE_BYTES, what="a proofValue")
     # 5.
-    graph_sha256 = hashlib.sha256(graph_nq).digest()
     proof_sha256 = hashlib.sha256(proof_nq).digest()
     verify_signature(key, signature, proof_sha256 + graph_sha256, what="seal")
     return VerifiedSeal(
@@ -184,10 +200,12 @@ def verify_seal(graph_nq: bytes, proof_nq: bytes, proof_value: str) -> VerifiedS
     )
 
 
-def require_sorted_lines(graph_nq: bytes) -> None:
+def require_sorted_lines(graph_nq: bytes, *, graph: str | None = None) -> None:
     """Refuse bytes that are no canonical line order: LF after each line, sorted, none twice, UTF-8.
 
-    Bytes compare as code points do, so no decoding is needed to compare.
+    Bytes compare as code points do, so no decoding is needed to compare. With `graph`, each line
+    must end with that IRI: since a literal ends with a quote or its datatype, and a line feed stands
+    in none, this is the name of the graph that the statement is in.
 
     Raises:
         FormatError: what is wrong, with the line.
@@ -203,8 +221,17 @@ def require_sorted_lines(graph_nq: bytes) -> None:
             raise FormatError(f"expected a graph in UTF-8: {error}") from None
     if not graph_nq.endswith(b" .\n") or b"\r" in graph_nq:
         raise FormatError("expected N-Quads lines that each end in ' .' and LF, without CR")
+    lines = graph_nq.split(b"\n")
+    lines.pop()
+    if graph is not None:
+        end = f" <{graph}> .".encode()
+        if not all(map(methodcaller("endswith", end), lines)):
+            stray = next(line for line in lines if not line.endswith(end))
+            raise FormatError(f"a statement lies outside the graph {graph}: {stray[:200]!r}")
+    if lines[0] and all(map(lt, lines, islice(lines, 1, None))):
+        return
     previous = b""
-    for number, line in enumerate(graph_nq[:-1].split(b"\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         if line <= previous:
             raise FormatError(
                 f"expected sorted N-Quads lines without duplicates; line {number} does not come"

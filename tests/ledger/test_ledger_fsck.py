@@ -14,6 +14,7 @@ from provgraph.digests import sha256_bytes
 from provgraph.errors import LedgerError, ProvgraphError, UntrustedError
 from provgraph.ledger import schema
 from provgraph.ledger.fsck import LedgerReport, verify_ledger
+from provgraph.ledger.fsck_range import SealedBy
 from provgraph.ledger.rows import Pending
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.keys import Signer, generate_signer
@@ -53,14 +54,23 @@ def change(path: Path, statement: str, *values: object) -> int:
 
 def test_whole_ledger_is_reported(path: Path, log_signer: Signer, producer: Signer) -> None:
     with Ledger.open(path, log_signer=log_signer, clock=lambda: START) as ledger:
-        assert verify_ledger(ledger) == LedgerReport(
+        report = verify_ledger(ledger)
+        assert report == LedgerReport(
             origin=ledger.origin,
             size=4,
             root=ledger.root(),
-            sealed_by={producer.verification_method: 4},
+            checkpoint=ledger.checkpoint(),
+            sealed={
+                ("record", producer.verification_method): SealedBy(
+                    count=4, first=0, last=3, earliest=START, latest=START
+                ),
+            },
             attachments=1,
             names=len(_names(path)),
+            graph_bytes=sum(len(record.graph_nq) for record in ledger.records()),
+            findings=(),
         )
+        assert report.sealed_by == {producer.verification_method: 4}
 
 
 def test_empty_ledger_is_whole(ledger: Ledger) -> None:
@@ -173,7 +183,7 @@ def test_a_byte_anywhere_in_the_blobs_is_found(path: Path, log_signer: Signer) -
         ("DELETE FROM record WHERE position = 3", "its checkpoint says 4 entries"),
         ("DELETE FROM record WHERE position = 0", "expected entry 0, found 1"),
         ("DELETE FROM ledger", "charter"),
-        ("DELETE FROM attachment", "belongs to no record"),
+        ("DELETE FROM attachment", "entry 3 .* its attachment 1 is gone"),
         ("DELETE FROM attached", "belongs to no record"),
         ("UPDATE name SET position = 3", "does not say"),
         ("UPDATE name SET position = 9", "belongs to no record"),
