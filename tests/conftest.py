@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forge import Forge
+from small_history import record_history
 
 from provgraph.capture.journal import fallback_folder
 from provgraph.service.home import close_ledger
@@ -31,3 +33,20 @@ def careful_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home in which capture behaves as it does for users: it never raises."""
     monkeypatch.setenv("PROVGRAPH_STRICT", "off")
     return home
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    """A true bundle of a small history, and its keys."""
+    home = tmp_path_factory.mktemp("bundle") / "home"
+    before = dict(os.environ)
+    os.environ["PROVGRAPH_HOME"] = str(home)
+    try:
+        record_history()
+        made = Forge(home)
+    finally:
+        close_ledger()
+        os.environ.clear()
+        os.environ.update(before)
+    yield made
+    close_ledger()

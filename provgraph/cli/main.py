@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from provgraph import __version__
+from provgraph.cli.terminal import printable
 from provgraph.errors import ProvgraphError, UsageError
 
 
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = run(parsed)
         sys.stdout.flush()
     except ProvgraphError as error:
-        print(f"provgraph: {error}", file=sys.stderr)
+        print(printable(f"provgraph: {error}"), file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("provgraph: interrupted", file=sys.stderr)

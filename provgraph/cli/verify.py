@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from provgraph.cli.output import console
+from provgraph.cli.terminal import printable
 from provgraph.errors import UntrustedError
 from provgraph.export.views import check_views
 from provgraph.seal.bundle import verify_bundle
@@ -40,7 +41,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
     def report(step: int, text: str) -> None:
         if not arguments.quiet:
-            out.print(f"[green]ok[/green] {step:>2}  {escape(text)}")
+            out.print(f"[green]ok[/green] {step:>2}  {escape(printable(text))}")
 
     keys = arguments.producer_key
     bundle = verify_bundle(
@@ -57,7 +58,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if arguments.quiet:
         return 0
     out.print(
-        f"[bold green]verified[/bold green]: {len(bundle.records)} records behind {escape(bundle.root)}"
+        f"[bold green]verified[/bold green]: {len(bundle.records)} records behind {escape(printable(bundle.root))}"
     )
     if not bundle.is_pinned:
         out.print(

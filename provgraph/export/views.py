@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ import pyoxigraph as ox
 from provgraph import resources, terms, vocab
 from provgraph.errors import FormatError, UntrustedError
 from provgraph.export.shape import require_lineage_shape, require_secured_shape
+from provgraph.export.tokens import require_statements_only
 from provgraph.seal.bundle import VerifiedBundle
 from provgraph.seal.proof import parse_proof_config
 
@@ -33,16 +33,6 @@ DATA_INTEGRITY_CONTEXT: Final = "https://w3id.org/security/data-integrity/v2"
 EARLIER_CONTEXTS: Final = frozenset(
     {"674a082e0cf20e424d422088fd0940db5d5070cd030f493923a241b8cf491e0c"}  # 0.1.0
 )
-
-# IRIs and strings are skipped; the rest are things that a parser drops and a reader sees.
-_UNSAID = re.compile(
-    r"<[^\x00-\x20<>\"{}|^`\\]*>"
-    r"|\"(?:[^\"\\\n]|\\.)*\""
-    r"|(?P<comment>\#)"
-    r"|(?P<nothing>\{\s*\})"
-    r"|(?P<prefix>@prefix|@base|(?<!\S)(?:(?i:prefix|base))(?!\S))"
-)
-_PREFIX = re.compile(r"^@prefix ([a-z]*): <([^>]*)> \.$", re.MULTILINE)
 
 
 def check_views(bundle: VerifiedBundle) -> int:
@@ -108,12 +98,10 @@ def _parse(bundle: VerifiedBundle, name: str, form: ox.RdfFormat) -> list[ox.Qua
         found = list(ox.parse(data, format=form))
     except (SyntaxError, ValueError) as error:
         raise UntrustedError(f"{name} does not parse: {error}") from None
-    unsaid = [match.lastgroup for match in _UNSAID.finditer(text) if match.lastgroup]
-    declared = _PREFIX.findall(text)
-    if "comment" in unsaid or "nothing" in unsaid:
-        raise UntrustedError(f"{name} holds a comment or an empty graph, which nobody signed")
-    if len(unsaid) != len(declared) or not set(declared) <= set(vocab.PREFIXES.items()):
-        raise UntrustedError(f"{name}: expected prefixes of provgraph only, found {declared}")
+    try:
+        require_statements_only(text, vocab.PREFIXES)
+    except FormatError as error:
+        raise UntrustedError(f"{name}: {error}") from None
     return found
 
 
@@ -132,7 +120,7 @@ def _load(bundle: VerifiedBundle, name: str) -> dict[str, Any]:
         return value
 
     try:
-        document = json.loads(_member(bundle, name), object_pairs_hook=refuse_twice)
+        document = json.loads(_member(bundle, name).decode("utf-8"), object_pairs_hook=refuse_twice)
     except (ValueError, RecursionError):
         raise UntrustedError(f"{name} is not JSON, or nested too deeply") from None
     if not isinstance(document, dict):

@@ -14,10 +14,10 @@ What it does not do: speak for producers, or say that a record is true.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError
+from provgraph.frozen import dataclass
 from provgraph.seal import jcs
 from provgraph.seal.dsse import (
     open_envelope,

@@ -11,7 +11,6 @@ needs an RDF parser; see `provgraph.export.views`.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,11 +18,12 @@ from typing import Any, Final
 
 from provgraph.errors import FormatError, ProvgraphError, UntrustedError
 from provgraph.frozen import dataclass
+from provgraph.seal import jcs
 from provgraph.seal.attestation import Attested, check_attestation
 from provgraph.seal.charter import Charter, open_charter
 from provgraph.seal.entry import PRODUCER, RECORD, SEALED_BY, Entry, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES
-from provgraph.seal.members import MANIFEST, read_members
+from provgraph.seal.members import MANIFEST, RECORD_FILES, read_members
 from provgraph.seal.multikey import (
     ED25519,
     PublicKey,
@@ -48,7 +48,7 @@ from provgraph.terms import parse_lines
 MANIFEST_HEADER: Final = "provgraph-bundle/v1"
 BUNDLE_VERSION: Final = 1
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
-_RECORD = re.compile(r"records/([0-9]+)/graph\.nq")
+_RECORD = re.compile(r"records/([0-9]+)/")
 _SHA256 = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _ATTACHED = re.compile(rb"#attachment> <[^>]*/content/sha256/([0-9a-f]{64})> ")
 
@@ -103,17 +103,17 @@ def verify_bundle(
        path traversal, links, bombs).
     2. The charter is signed by the log key that it names; with `log_key`, by that very key.
     3. MANIFEST is signed by the log key, and lists every member with its SHA-256 (changed, added or
-       removed files).
+       removed files); nothing else is signed there.
     4. The checkpoint is signed by all log keys of the charter, for this origin (a checkpoint of
        another log, or one forged by who could break one kind of signature); bundle.json speaks of
        that ledger at that size.
-    5. Every record: the seal verifies over its graph (EdDSA Cryptosuites 1.0, 3.2.2).
+    5. Every record: all its files are there, and the seal verifies over its graph (EdDSA Cryptosuites 1.0, 3.2.2).
     6. Every record: the entry is of a kind that we know, names this graph, these hashes and this proof,
        and every line is a canonical statement in the graph of that name (a proof of another graph,
        a swapped signature, an entry that means something else).
     7. Every record: the entry stands in the tree of the checkpoint (RFC 9162 inclusion), no two
-       records claim one place, and bundle.json lists exactly these (a record that was never in the
-       ledger); the attestation, which bundles of 0.1.0 have not, says the same of exactly these.
+       records claim one place or name, and bundle.json lists exactly these (a record that was never
+       in the ledger) and explains something that one of them speaks of; the attestation, which bundles of 0.1.0 have not, says the same of exactly these.
     8. Every key that sealed is listed in trust.json in the role that the entry's kind asks for;
        with `producer_keys`, those of producers are among those. Every file
        under keys/ holds the key of its name (a key for openssl that is not the one named).
@@ -159,11 +159,7 @@ def verify_bundle(
         passed(f"checkpoint over {checkpoint.size} entries is signed by the log key")
 
         step = 5
-        folders = sorted(
-            (match[1] for name in members if (match := _RECORD.fullmatch(name))), key=int
-        )
-        if not folders:
-            raise UntrustedError("the bundle holds no record, so it proves nothing")
+        folders = _folders(members)
         seals = {}
         for folder in folders:
             with _context(f"records/{folder}"):
@@ -216,8 +212,28 @@ def verify_bundle(
     )
 
 
+def _folders(members: Mapping[str, bytes]) -> list[str]:
+    """Return the folders of records, each of which holds all files of one.
+
+    A view beside no graph would be compared with nothing.
+    """
+    found = {match[1] for name in members if (match := _RECORD.match(name))}
+    if not found:
+        raise UntrustedError("the bundle holds no record, so it proves nothing")
+    for folder in found:
+        for file in RECORD_FILES:
+            if f"records/{folder}/{file}" not in members:
+                raise FormatError(f"expected a member records/{folder}/{file}, found none")
+    return sorted(found, key=int)
+
+
 def _check_manifest(members: Mapping[str, bytes], origin: str, key: NoteKey) -> None:
-    body = open_note(members[MANIFEST], [key]).body.decode("utf-8", "strict")
+    note = members[MANIFEST]
+    signed = open_note(note, [key]).body
+    # Nothing else covers it: a line with another name on it would read like an approval.
+    if note[len(signed) + 1 :].count(b"\n") != 1:
+        raise UntrustedError("MANIFEST: expected the signature of the log key and no other line")
+    body = signed.decode()
     header, _, rest = body.partition("\n")
     if header != f"{MANIFEST_HEADER} {origin}":
         raise FormatError(
@@ -226,7 +242,7 @@ def _check_manifest(members: Mapping[str, bytes], origin: str, key: NoteKey) -> 
     listed: dict[str, str] = {}
     for line in rest.split("\n")[:-1]:
         match = _LINE.fullmatch(line)
-        if match is None or match[2] in listed:
+        if match is None or match[2] in listed or match[2] == MANIFEST:
             raise FormatError(f"expected '<sha256>  <name>' once per file, found {line[:200]!r}")
         listed[match[2]] = match[1]
     for name, data in members.items():
@@ -249,7 +265,7 @@ def _check_about(members: Mapping[str, bytes], checkpoint: Checkpoint) -> dict[s
         ("origin", checkpoint.origin),
         ("ledgerSize", checkpoint.size),
     ):
-        if about.get(name) != expected or isinstance(about[name], bool):
+        if about.get(name) != expected or type(about[name]) is not type(expected):
             raise UntrustedError(
                 f"bundle.json: expected {name} {expected!r}, found {about.get(name)!r:.200}"
             )
@@ -263,8 +279,15 @@ def _check_about(members: Mapping[str, bytes], checkpoint: Checkpoint) -> dict[s
 
 def _check_list(about: Mapping[str, Any], records: Sequence[VerifiedRecord]) -> None:
     found = [listing(record.position, record.iri, record.entry.kind) for record in records]
-    if about.get("records") != found:
+    # As bytes: 1 is not true there.
+    if jcs.encode(about.get("records", "")) != jcs.encode(found):
         raise UntrustedError("bundle.json lists other records than the bundle holds")
+    if len({record.iri for record in records}) != len(records):
+        raise UntrustedError("two records claim the same name")
+    if not any(_speaks_of(record.graph_nq, about["root"]) for record in records):
+        raise UntrustedError(
+            f"bundle.json: it explains {about['root']!r:.200}, of which no signed graph says anything"
+        )
 
 
 def listing(position: int, iri: str, kind: str) -> dict[str, int | str]:
@@ -305,13 +328,25 @@ def _check_entry(members: Mapping[str, bytes], folder: str, proof_value: str) ->
         raise UntrustedError(f"a statement of graph.nq lies outside the graph {entry.graph}")
 
 
+def _speaks_of(graph_nq: bytes, iri: str) -> bool:
+    term = f"<{iri}>"
+    return any(
+        term in statement
+        for line in graph_nq.splitlines(keepends=True)
+        if term.encode() in line
+        for statement in parse_lines(line)
+    )
+
+
 def _check_place(
     members: Mapping[str, bytes], folder: str, keys: Sequence[NoteKey], checkpoint: Checkpoint
 ) -> VerifiedRecord:
     data = _member(members, f"records/{folder}/entry.json")
     proof = parse_tlog_proof(_member(members, f"records/{folder}/record.tlog-proof"))
-    if int(folder) != proof.index:
-        raise UntrustedError(f"the folder says position {int(folder)}, its proof {proof.index}")
+    if folder != f"{proof.index:06d}":
+        raise UntrustedError(f"the folder says position {folder}, its proof {proof.index:06d}")
+    if proof.extra is not None:
+        raise UntrustedError("its proof carries extra data, which nothing authenticates")
     proved = verify_tlog_proof(proof, entry=data, keys=keys)
     if proved != checkpoint:
         raise UntrustedError("its proof leads to another checkpoint than the bundle's")
@@ -400,9 +435,9 @@ def _member(members: Mapping[str, bytes], name: str) -> bytes:
 
 def _json(members: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
-        value = json.loads(_member(members, name))
-    except (ValueError, RecursionError):
-        raise FormatError(f"{name}: expected JSON") from None
+        value = jcs.parse_plain(_member(members, name))
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from None
     if not isinstance(value, dict):
         raise FormatError(f"{name}: expected a JSON object")
     return value

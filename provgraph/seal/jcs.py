@@ -55,6 +55,25 @@ def parse_canonical(data: bytes) -> Json:
     return checked
 
 
+def parse_plain(data: bytes) -> Json:
+    """Read JSON in any spelling, but of values that `encode` could write, and in UTF-8 only.
+
+    So it reads the same everywhere: no key stands twice (readers take the first or the last), and no
+    number is rounded or taken for another type.
+
+    Raises:
+        FormatError: not JSON, or a value that `encode` refuses.
+    """
+    try:
+        value: Json = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"expected JSON: {error}; found {data[:80]!r}") from None
+    encode(value)
+    return value
+
+
 def _encode(value: Json, depth: int) -> str:
     if depth > _MAX_DEPTH:
         raise FormatError(f"expected JSON of at most {_MAX_DEPTH} levels")

@@ -1,23 +1,33 @@
 """The members of an export bundle: a zip or a folder with fixed names, read as a stranger's bytes.
 
-What is refused, each with its own message: a name that no bundle has, a name twice, a link, a
-device, a path that climbs out, an encrypted member, a member or a total over its limit (counted
-while inflating, since a header can lie), a file that is no zip at all, and bytes in a zip that its
-directory does not account for: another tool could read those and show something else.
+What is refused, each with its own message: a name that no bundle has, of a file or a folder; a name
+twice, a link, a device, a path that climbs out, a member or a total over its limit (counted while
+inflating, since a header can lie), a file that is no zip at all, and a zip that another tool could
+read otherwise (`provgraph.seal.zipreading`).
+
+What is verified later is what was read here. Whoever goes on working with the files of an unpacked
+folder must trust whoever else can write there. A hard link is taken: its bytes are what counts.
 """
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
 import re
 import stat
-import struct
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from provgraph.errors import FormatError, NotFoundError, ProvgraphError, UntrustedError
+from provgraph.errors import FormatError, NotFoundError, UntrustedError
+from provgraph.seal import zipreading
+from provgraph.seal.dsse import MAX_ENVELOPE_BYTES
+from provgraph.seal.entry import MAX_ENTRY_BYTES
+from provgraph.seal.keys import SIGNATURE_BYTES
+from provgraph.seal.note import MAX_NOTE_BYTES
+from provgraph.terms import MAX_GRAPH_BYTES
 
 MAX_MEMBER_BYTES: Final = 256 * 1024 * 1024
 MAX_TOTAL_BYTES: Final = 2 * 1024 * 1024 * 1024
@@ -41,10 +51,23 @@ _NAME: Final = re.compile(
     r"|attachments/sha256-[0-9a-f]{64}"
     r"|records/[0-9]{6,12}/(?:" + "|".join(map(re.escape, RECORD_FILES)) + ")"
 )
-_ENCRYPTED: Final = 0x1
-_SIZES_FOLLOW: Final = 0x8
-_LOCAL_HEADER: Final = struct.Struct("<4s3HL3L2H")
-_END_RECORD: Final = struct.Struct("<4s4H2LH")
+_FOLDER: Final = re.compile(r"keys/|attachments/|records/(?:[0-9]{6,12}/)?")
+# What is read into a structure as a whole has a limit of its own: JSON takes twenty times its size
+# in memory. Everything else may have MAX_MEMBER_BYTES. By the last part of the name.
+_MAX_BYTES: Final = {
+    "charter": MAX_NOTE_BYTES,
+    "checkpoint": MAX_NOTE_BYTES,
+    "entry.json": MAX_ENTRY_BYTES,
+    "graph.nq": MAX_GRAPH_BYTES,
+    "proof.nq": 1024,
+    "signature.bin": SIGNATURE_BYTES,
+    "record.tlog-proof": 2 * MAX_NOTE_BYTES,
+    "trust.json": 16 * MAX_NOTE_BYTES,
+    "context.jsonld": MAX_NOTE_BYTES,
+    "bundle.json": 64 * MAX_NOTE_BYTES,
+    "attestation.dsse.json": MAX_ENVELOPE_BYTES,
+    "attestation.sigstore.json": MAX_ENVELOPE_BYTES,
+}
 # The same instant in every bundle, so that equal content gives an equal file.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
@@ -75,6 +98,11 @@ def read_members(path: Path) -> dict[str, bytes]:
     return taken.members
 
 
+def max_bytes(name: str) -> int:
+    """Return how many bytes a member of that name may have."""
+    return _MAX_BYTES.get(name.rpartition("/")[2], MAX_MEMBER_BYTES)
+
+
 def write_zip(path: Path, members: Mapping[str, bytes]) -> None:
     """Write a bundle as a zip; equal members give equal bytes. The caller syncs and renames."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -102,7 +130,7 @@ class _Taken:
         self._total_bytes = 0
 
     def take(self, name: str, read: Callable[[int], bytes]) -> None:
-        """Take a member in; `read` returns at most as many bytes as it is asked for."""
+        """Take a member in; `read` returns no more than one byte over the limit that it is given."""
         if not _NAME.fullmatch(name):
             raise UntrustedError(
                 f"{self._path}: unexpected member {name[:200]!r}; a bundle has none such"
@@ -111,10 +139,11 @@ class _Taken:
             raise UntrustedError(f"{self._path}: member {name} stands in it twice")
         if len(self.members) == MAX_MEMBERS:
             raise UntrustedError(f"{self._path}: more than {MAX_MEMBERS} members")
-        room = min(MAX_MEMBER_BYTES, MAX_TOTAL_BYTES - self._total_bytes)
-        data = read(room + 1)
-        if len(data) > MAX_MEMBER_BYTES:
-            raise UntrustedError(f"{self._path}: member {name!r} is over {MAX_MEMBER_BYTES} bytes")
+        limit = max_bytes(name)
+        room = min(limit, MAX_TOTAL_BYTES - self._total_bytes)
+        data = read(room)
+        if len(data) > limit:
+            raise UntrustedError(f"{self._path}: member {name!r} is over {limit} bytes")
         if len(data) > room:
             raise UntrustedError(f"{self._path}: more than {MAX_TOTAL_BYTES} bytes when unpacked")
         self._total_bytes += len(data)
@@ -123,83 +152,37 @@ class _Taken:
 
 def _read_zip(path: Path, taken: _Taken) -> None:
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
-            for info in infos:
-                if not _is_plain_folder(info):
-                    _require_plain_file(info, path)
-                    with archive.open(info) as member:
-                        taken.take(info.orig_filename, member.read)
-            _require_all_accounted_for(file, infos, archive.start_dir, path)
-    except ProvgraphError:
-        raise
-    except Exception as error:
-        # zipfile raises half a dozen kinds of error for bytes that are no zip.
+        with path.open("rb") as file:
+            rows = zipreading.read_directory(file, max_members=MAX_MEMBERS)
+            folders = [row.name for row in rows if row.is_folder]
+            for name in folders:
+                _require_folder(name, path)
+            if len(set(folders)) != len(folders):
+                raise UntrustedError("a folder stands in it twice")
+            for row, place in zipreading.check_layout(file, rows):
+                if not row.is_folder:
+                    taken.take(row.name, functools.partial(_read_row, file, row, place))
+    except UntrustedError as error:
+        raise UntrustedError(_about(path, error)) from None
+    except (FormatError, OSError) as error:
         raise FormatError(f"{path} is no readable zip: {_reason(error)}") from None
 
 
-def _is_plain_folder(info: zipfile.ZipInfo) -> bool:
-    """Whether it is a folder's own entry: zip tools list them, their names come with their files."""
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    return info.is_dir() and kind in {0, stat.S_IFDIR} and info.file_size == info.compress_size == 0
+def _read_row(file: BinaryIO, row: zipreading.ZipMember, place: int, limit: int) -> bytes:
+    return zipreading.read_member(file, row, place, limit=limit)
 
 
-def _require_plain_file(info: zipfile.ZipInfo, path: Path) -> None:
-    name = info.orig_filename
-    if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:
-        raise UntrustedError(f"{path}: member {name!r} is not a regular file")
-    if info.flag_bits & _ENCRYPTED:
-        raise UntrustedError(f"{path}: member {name!r} is encrypted")
-    # The others ask for memory as the member's own header says.
-    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+def _about(path: Path, error: Exception) -> str:
+    text = str(error)
+    return text if text.startswith(f"{path}: ") else f"{path}: {text}"
+
+
+def _require_folder(name: str, path: Path) -> None:
+    """Refuse a folder that no bundle has: its name is read, and may climb out when unpacked."""
+    if not _FOLDER.fullmatch(name):
         raise UntrustedError(
-            f"{path}: member {name!r} is compressed by another method than deflate"
+            f"{path}: unexpected member {name[:200]!r}; a bundle has no such folder"
         )
-
-
-def _require_all_accounted_for(
-    file: BinaryIO, infos: Sequence[zipfile.ZipInfo], start_of_directory: int, path: Path
-) -> None:
-    """Check that members, directory and end record follow each other from the first byte to the last."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _END_RECORD.size))
-    end = _END_RECORD.unpack(file.read(_END_RECORD.size))
-    if end[0] != b"PK\x05\x06" or end[-1] != 0:
-        raise UntrustedError(f"{path}: bytes follow the end of the zip, or it holds a comment")
-    place = 0
-    for info in sorted(infos, key=lambda each: each.header_offset):
-        if info.header_offset != place:
-            raise UntrustedError(
-                f"{path}: {info.header_offset - place} bytes before member"
-                f" {info.orig_filename[:200]!r} belong to no member"
-            )
-        file.seek(place)
-        header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-        _, _, flags, method, _, crc, packed, plain, name_bytes, extra_bytes = header
-        place += _LOCAL_HEADER.size + name_bytes + extra_bytes + info.compress_size
-        if flags & _SIZES_FOLLOW:
-            place += _descriptor_bytes(file, place)
-        elif (method, crc, packed, plain) != (
-            info.compress_type,
-            info.CRC,
-            info.compress_size,
-            info.file_size,
-        ):
-            raise UntrustedError(
-                f"{path}: member {info.orig_filename[:200]!r} has another header than the zip's"
-                " directory says"
-            )
-    if place != start_of_directory:
-        raise UntrustedError(
-            f"{path}: {start_of_directory - place} bytes before the zip's directory belong to no"
-            " member"
-        )
-
-
-def _descriptor_bytes(file: BinaryIO, place: int) -> int:
-    """Return the length of a data descriptor (APPNOTE 4.3.9), whose signature is optional."""
-    file.seek(place)
-    return 16 if file.read(4) == b"PK\x07\x08" else 12
 
 
 def _read_folder(path: Path, taken: _Taken) -> None:
@@ -212,16 +195,35 @@ def _read_folder(path: Path, taken: _Taken) -> None:
                 full = os.path.join(folder, name)
                 if not stat.S_ISDIR(os.lstat(full).st_mode):
                     raise UntrustedError(f"{path}: member {name!r} is not a regular file")
+                _require_folder(f"{Path(full).relative_to(path).as_posix()}/", path)
             for name in names:
                 full = os.path.join(folder, name)
-                relative = Path(full).relative_to(path).as_posix()
-                if not stat.S_ISREG(os.lstat(full).st_mode):
-                    raise UntrustedError(f"{path}: member {relative!r} is not a regular file")
-                # Not followed, should it have become a link meanwhile.
-                with open(os.open(full, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-                    taken.take(relative, file.read)
+                taken.take(
+                    Path(full).relative_to(path).as_posix(),
+                    functools.partial(_read_file, full, path),
+                )
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {_reason(error)}") from None
+
+
+def _read_file(full: str, path: Path, limit: int) -> bytes:
+    # What is looked at is what was opened: a name can change hands between two calls. A link is not
+    # followed, and a pipe without a writer does not keep us waiting.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(full, flags)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise UntrustedError(_irregular(full, path)) from None
+        raise
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UntrustedError(_irregular(full, path))
+        return file.read(limit + 1)
+
+
+def _irregular(full: str, path: Path) -> str:
+    return f"{path}: member {Path(full).relative_to(path).as_posix()!r} is not a regular file"
 
 
 def _reason(error: Exception) -> str:

@@ -1,17 +1,17 @@
-"""One bundle a session, and the means to change its members and sign the list of them again."""
+"""A true bundle, and the means to change its members and sign the list of them again."""
 
-import os
+from __future__ import annotations
+
 from pathlib import Path
 
-import pytest
-from small_history import record_history
-
+from provgraph.seal.bundle import write_manifest
 from provgraph.seal.charter import open_charter
+from provgraph.seal.keys import Signer
 from provgraph.seal.members import MANIFEST
 from provgraph.seal.note import NoteSigner
 from provgraph.service.asking import open_reader
 from provgraph.service.exporting import export_bundle
-from provgraph.service.home import close_ledger, log_signer
+from provgraph.service.home import log_signer
 from provgraph.settings import load
 
 
@@ -27,24 +27,8 @@ class Forge:
             {name.rpartition("/")[0] for name in self.members if name.endswith("/graph.nq")}
         )
 
-    def signed(self, members: dict[str, bytes], signer=None) -> dict[str, bytes]:
+    def signed(self, members: dict[str, bytes], signer: Signer | None = None) -> dict[str, bytes]:
         """Sign the list of members again, so that only a deeper step can object."""
-        from provgraph.seal.bundle import write_manifest
-
         plain = {name: data for name, data in members.items() if name != MANIFEST}
         note = NoteSigner(name=self.origin, signer=signer or log_signer(self.settings))
         return {**plain, MANIFEST: write_manifest(plain, origin=self.origin, signer=note)}
-
-
-@pytest.fixture(scope="session")
-def forge(tmp_path_factory):
-    home = tmp_path_factory.mktemp("bundle") / "home"
-    before = dict(os.environ)
-    os.environ["PROVGRAPH_HOME"] = str(home)
-    try:
-        record_history()
-        yield Forge(home)
-    finally:
-        close_ledger()
-        os.environ.clear()
-        os.environ.update(before)
