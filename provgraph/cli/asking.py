@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from provgraph.cli.output import short
 from provgraph.errors import NotFoundError
+from provgraph.query.erasures import Erasure
 from provgraph.service.asking import Meant, Progress, Reader, open_reader, problems
 from provgraph.settings import Settings, load
 
@@ -78,6 +81,25 @@ def say_meant(out: Console, meant: Sequence[Meant]) -> None:
             f"[yellow]{escape(each.text)}[/yellow] was taken for the latest of that name,"
             f" {escape(short(each.iri))}; {others} had it before: name them by id or digest"
         )
+
+
+def say_erased(out: Console, erased: Iterable[Erasure], *, records: int = 0) -> None:
+    """Say what was erased of what an answer is about, and that more may be missing from it."""
+    for each in dict.fromkeys(erased):
+        out.print(
+            f"[red]erased[/red]: entry {each.entry_index}, which spoke of it, was {escape(str(each))}"
+        )
+    if records:
+        were = "1 record was" if records == 1 else f"{records} records were"
+        out.print(
+            f"[dim]{were} erased from this ledger; what they said is in no answer:"
+            " `provgraph list erasures`[/dim]"
+        )
+
+
+def erasures_json(erased: Iterable[Erasure]) -> list[dict[str, Any]]:
+    """Return erasures for programs."""
+    return [asdict(each) for each in dict.fromkeys(erased)]
 
 
 def require_home(settings: Settings) -> None:

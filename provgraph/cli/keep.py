@@ -9,6 +9,7 @@ from typing import Any
 from provgraph.cli.asking import indexing_progress, require_home
 from provgraph.cli.output import console
 from provgraph.errors import UntrustedError
+from provgraph.ledger.erasing import is_unfinished
 from provgraph.service import asking, recovery
 from provgraph.service.home import readable_ledger
 from provgraph.settings import TABLE, load
@@ -104,6 +105,8 @@ def run_status(_: argparse.Namespace) -> int:
 
             did = producer_signer(settings).verification_method.partition("#")[0]
             out.print(f"producer   {did}")
+    if is_unfinished(settings.ledger_path):
+        out.print("erasure    not finished: `provgraph erase --resume`")
     for run in going:
         out.print(f"going      {run.name}  {run.id}  since {run.started_at:%Y-%m-%d %H:%M:%S}Z")
     return 0
@@ -143,7 +146,10 @@ def run_fsck(_: argparse.Namespace) -> int:
         report = check_ledger(ledger, processes=cores())
     if report.findings:
         raise UntrustedError(f"ledger {ledger.path}: {report.findings[0].message}")
-    print(f"ledger {ledger.origin}: all {report.size} entries, seals and the checkpoint agree")
+    erased = f", {report.erased} of them erased by tombstones" if report.erased else ""
+    print(
+        f"ledger {ledger.origin}: all {report.size} entries{erased}, seals and the checkpoint agree"
+    )
     return 0
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from rich.markup import escape
 from rich.tree import Tree
 
-from provgraph.cli.asking import add_format, reader, say_meant
+from provgraph.cli.asking import add_format, erasures_json, reader, say_erased, say_meant
 from provgraph.cli.output import console, print_csv, print_json, short
 from provgraph.errors import UsageError
+from provgraph.query.erasures import Erasure, is_wholly_erased
 from provgraph.query.lineage import Lineage, Node, usage_roles
 from provgraph.terms import Term, string
 
@@ -52,8 +55,9 @@ def run_lineage(arguments: argparse.Namespace) -> int:
         activities = {each for edge in found.edges for each in edge.activities}
         roles = usage_roles(opened.index.select, activities)
         size, meant = opened.ledger_size, list(opened.meant)
+        erased = opened.erased(found.nodes)
     if arguments.format == "json":
-        print_json(_json(found, roles, size))
+        print_json(_json(found, roles, size, erased))
     elif arguments.format == "csv":
         rows = [
             (
@@ -65,8 +69,9 @@ def run_lineage(arguments: argparse.Namespace) -> int:
         ]
         print_csv(("child", "parent", "activities"), rows)
     else:
-        _print_tree(found, roles, down=arguments.down, fold=not arguments.all)
+        _print_tree(found, roles, erased=erased, down=arguments.down, fold=not arguments.all)
         say_meant(console(), meant)
+        say_erased(console(), chain.from_iterable(erased.values()))
         edges = "derivation" if len(found.edges) == 1 else "derivations"
         console().print(
             f"[dim]{len(found.nodes)} things, {len(found.edges)} {edges} at ledger size {size}"
@@ -76,7 +81,12 @@ def run_lineage(arguments: argparse.Namespace) -> int:
 
 
 def _print_tree(
-    found: Lineage, roles: dict[tuple[str, str], str | None], *, down: bool, fold: bool
+    found: Lineage,
+    roles: dict[tuple[str, str], str | None],
+    *,
+    erased: Collection[str],
+    down: bool,
+    fold: bool,
 ) -> None:
     following: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for edge in found.edges:
@@ -85,7 +95,7 @@ def _print_tree(
     out = console()
     shown: set[str] = set()
     for root in found.roots:
-        tree = Tree(_line(found.nodes[root]))
+        tree = Tree(_line(found.nodes[root], is_erased=root in erased))
         shown.add(root)
         lines = 1
         # An explicit stack: chains may be longer than Python's recursion allows.
@@ -101,12 +111,13 @@ def _print_tree(
             for activities, ends in groups.items():
                 below = branch
                 if activities and not down:
-                    below = branch.add(_activities(found, activities))
+                    below = branch.add(_activities(found, activities, erased))
                 limit = MAX_CHILDREN if fold else len(ends)
                 for end in ends[:limit]:
                     role = next((r for a in activities if (r := roles.get((a, end)))), None)
                     again = end in shown and bool(following[end])
-                    leaf = below.add(_line(found.nodes[end], role=role, again=again))
+                    line = _line(found.nodes[end], role=role, again=again, is_erased=end in erased)
+                    leaf = below.add(line)
                     lines += 1
                     if end not in shown and (not fold or lines < MAX_LINES):
                         shown.add(end)
@@ -116,12 +127,15 @@ def _print_tree(
         out.print(tree)
 
 
-def _activities(found: Lineage, activities: tuple[str, ...]) -> str:
+def _activities(found: Lineage, activities: tuple[str, ...], erased: Collection[str]) -> str:
     names = []
     for each in activities[:3]:
         node = found.nodes[each]
         failed = node.fact("status") in {"failed", "abandoned"}
         suffix = f" [red]({node.fact('status')})[/red]" if failed else ""
+        if each in erased:
+            word = "erased" if is_wholly_erased(node) else "partly erased"
+            suffix += f" [red]({word})[/red]"
         names.append(
             f"{node.kind.lower() or 'activity'} [cyan]{escape(_name(node))}[/cyan]{suffix}"
         )
@@ -129,7 +143,9 @@ def _activities(found: Lineage, activities: tuple[str, ...]) -> str:
     return f"[dim]by[/dim] {', '.join(names)}{more}"
 
 
-def _line(node: Node, *, role: str | None = None, again: bool = False) -> str:
+def _line(
+    node: Node, *, role: str | None = None, again: bool = False, is_erased: bool = False
+) -> str:
     parts = []
     if role:
         parts.append(f"[dim]{escape(role)}:[/dim]")
@@ -151,13 +167,16 @@ def _line(node: Node, *, role: str | None = None, again: bool = False) -> str:
         parts.append(escape(stage))
     if (digest := node.fact("digest")) is not None:
         parts.append(f"[dim]{digest[:19]}…[/dim]")
-    elif node.kind in {"Dataset", "Model", "File", "FeatureSet"}:
+    elif node.kind in {"Dataset", "Model", "File", "FeatureSet"} and not is_erased:
         parts.append("[yellow]no digest[/yellow]")
     parts.extend(
         f"[green]{escape(value.removeprefix('https://spdx.org/licenses/'))}[/green]"
         for fact in ("licence", "source")
         if (value := node.fact(fact)) is not None
     )
+    if is_erased:
+        word = "erased" if is_wholly_erased(node) else "partly erased"
+        parts.append(f"[red]{word}[/red]")
     if node.fact("invalidated") is not None:
         parts.append("[red]retracted[/red]")
     if is_nameless:
@@ -181,9 +200,15 @@ def _sort_key(node: Node) -> tuple[str, str, str]:
     return (node.kind, _name(node), node.iri)
 
 
-def _json(found: Lineage, roles: dict[tuple[str, str], str | None], size: int) -> dict[str, Any]:
+def _json(
+    found: Lineage,
+    roles: dict[tuple[str, str], str | None],
+    size: int,
+    erased: Mapping[str, tuple[Erasure, ...]],
+) -> dict[str, Any]:
     return {
         "ledger_size": size,
+        "erased": {iri: erasures_json(each) for iri, each in erased.items()},
         "is_cut": found.is_cut,
         "roots": list(found.roots),
         "nodes": [

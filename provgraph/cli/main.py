@@ -37,6 +37,7 @@ COMMANDS: Final = (
     Command(name="query", module="query", help="ask one of the written-down questions"),
     Command(name="sparql", module="query", help="ask in SPARQL"),
     Command(name="export", module="export", help="hand lineage over, as RDF or verifiable bundle"),
+    Command(name="erase", module="erase", help="take a record's content out, for good"),
     Command(name="publish", module="publish", help="write the ledger as tiles for a web server"),
     Command(name="verify", module="verify", help="check a bundle offline"),
     Command(name="fsck", module="keep", help="check the whole ledger of this home"),

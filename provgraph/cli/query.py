@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from provgraph.cli.asking import FORMATS, add_format, reader, say_meant
+from provgraph.cli.asking import (
+    FORMATS,
+    add_format,
+    erasures_json,
+    reader,
+    say_erased,
+    say_meant,
+)
 from provgraph.cli.output import (
     console,
     native,
@@ -79,6 +87,8 @@ def run_query(arguments: argparse.Namespace) -> int:
         meant = list(opened.meant)
     if arguments.format == "csv":
         print_csv(answer.columns, answer.rows)
+        erased = chain.from_iterable(answer.erased.values())
+        say_erased(console(stderr=True), erased, records=answer.erased_records)
     elif arguments.format == "json":
         print_json(
             {
@@ -93,6 +103,8 @@ def run_query(arguments: argparse.Namespace) -> int:
                     for row in answer.rows
                 ],
                 "labels": dict(answer.labels),
+                "erased": erasures_json(chain.from_iterable(answer.erased.values())),
+                "erased_records": answer.erased_records,
             }
         )
     else:
@@ -100,6 +112,8 @@ def run_query(arguments: argparse.Namespace) -> int:
         out.print(f"[bold]{query.id}[/bold] {answer.title}")
         print_table(answer.columns, answer.rows, labels=answer.labels)
         say_meant(out, meant)
+        erased = chain.from_iterable(answer.erased.values())
+        say_erased(out, erased, records=answer.erased_records)
         out.print(_footer(len(answer.rows), answer.ledger_size))
     return 0
 
@@ -121,6 +135,7 @@ def run_sparql(arguments: argparse.Namespace) -> int:
                 f"--format {arguments.format} is for CONSTRUCT and DESCRIBE; use json or csv"
             )
         labels = opened.labels(answer.rows[:1000]) if arguments.format == "table" else {}
+        erased_records = opened.erased_records()
     if answer.kind == "boolean":
         if arguments.format == "json":
             print_json({"head": {}, "boolean": answer.boolean})
@@ -136,6 +151,7 @@ def run_sparql(arguments: argparse.Namespace) -> int:
         print_csv(answer.columns, answer.rows)
     else:
         print_table(answer.columns, answer.rows, labels=labels)
+        say_erased(console(), (), records=erased_records)
         console().print(_footer(len(answer.rows), ledger_size))
     return 0
 

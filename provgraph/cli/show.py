@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from provgraph import vocab
-from provgraph.cli.asking import add_format, reader, say_meant
+from provgraph.cli.asking import add_format, erasures_json, reader, say_erased, say_meant
 from provgraph.cli.output import (
     console,
     native,
@@ -35,6 +35,7 @@ KINDS: Final = {
     "deployments": "Deployment",
     "approvals": "Approval",
     "observations": "Observation",
+    "erasures": "Tombstone",
 }
 
 # Facts that say little to a reader, or are said elsewhere on the page.
@@ -53,6 +54,7 @@ _COLUMNS: Final = {
     "model": "",
     "status": "",
     "stage": "",
+    "reason": "",
     "metric": "",
     "value": f"{vocab.XSD}decimal",
     "rows": f"{vocab.XSD}integer",
@@ -105,6 +107,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         print_json(_json(found))
     else:
         _print(found)
+        say_erased(console(), found.erased)
         say_meant(console(), meant)
     return 0
 
@@ -265,6 +268,7 @@ def _json(found: Description) -> dict[str, Any]:
         "parts": {iri: facts(part) for iri, part in found.parts.items()},
         "incoming": [{"predicate": p, "subject": s} for p, s in found.incoming],
         "records": list(found.records),
+        "erased": erasures_json(found.erased),
         "labels": {each: node.title for each, node in found.nodes.items() if node.title},
     }
 

@@ -5,9 +5,9 @@ its place in the tree: every proof still verifies. Its graph becomes `codec.ERAS
 attachments that no other record holds are deleted.
 
 Deleting rows does not clear a file: SQLite keeps old pages in its write-ahead log and old cells in free
-space. So `scrub` writes the file anew and cuts the log to nothing. A mark beside the ledger, written
-before the transaction and removed after everything, says that this is still to be done
-(`is_unfinished`); a process that dies in between leaves it to the next one.
+space. So `scrub` writes the file anew and cuts the log to nothing. A `Mark` beside the ledger, made
+before the transaction and removed after everything, says that this is still to be done; a process
+that dies in between leaves it to the next one.
 
 What it does not do: reach copies, backups, the file system's free blocks or a drive's own remapping.
 """
@@ -15,14 +15,19 @@ What it does not do: reach copies, backups, the file system's free blocks or a d
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+from provgraph import disk
+from provgraph.digests import Digest
 from provgraph.errors import LedgerError, StorageError, UsageError
 from provgraph.ledger import schema
 from provgraph.ledger.codec import ERASED, prepare
+from provgraph.ledger.inbox import Inbox
 from provgraph.ledger.rows import Pending, Position, StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import RECORD, TOMBSTONE, parse_entry
@@ -30,7 +35,8 @@ from provgraph.seal.proof import verify_seal
 from provgraph.seal.publish import PRIVATE_FILE_MODE
 from provgraph.seal.tombstone import IsSteward, read_claim, require_fits, require_steward
 
-_MARK_SUFFIX: Final = "-erasing"
+_POLL_S: Final = 0.05
+_MAX_ROUNDS: Final = 100
 
 
 def require_erasable(record: StoredRecord) -> None:
@@ -58,6 +64,7 @@ def erase(ledger: Ledger, tombstones: Mapping[int, Pending]) -> list[Position]:
 
     Raises:
         UsageError: an entry that may not be erased.
+        KeyRefusedError: a tombstone whose key is no steward's.
         KeyRefusedError: a tombstone is sealed by a key that is no steward's, or not any more.
         UntrustedError: a tombstone that does not fit its entry, or the last checkpoint is not right.
         LedgerError: opened for reading, or the tree does not fit the last checkpoint.
@@ -85,6 +92,7 @@ def erase(ledger: Ledger, tombstones: Mapping[int, Pending]) -> list[Position]:
                 pending.graph_nq, position=frontier.size, entry=parse_entry(prepared.entry)
             )
             require_fits(claim, index=index, entry=record.entry)
+            ledger._require_admissible([prepared], start=frontier.size)
             ledger._insert_one(prepared, frontier)
             _empty(ledger, index)
             positions.append(Position(iri=pending.iri, index=claim.position, is_new=True))
@@ -120,6 +128,19 @@ def finish(ledger: Ledger, *, is_steward: IsSteward | None = None) -> list[int]:
             if _empty(ledger, record.index):
                 emptied.append(record.index)
     return emptied
+
+
+def own_attachments(ledger: Ledger, index: int, *, among: Collection[int]) -> list[Digest]:
+    """Return what is attached to an entry and to no other, save those that are erased with it."""
+    with schema.storage_errors(ledger.path):
+        rows = ledger._db.execute(
+            "SELECT a.digest, other.position FROM attached AS own"
+            " JOIN attached AS other ON other.attachment = own.attachment"
+            " JOIN attachment AS a ON a.id = own.attachment WHERE own.position = ?",
+            (index,),
+        ).fetchall()
+    held = {digest for digest, position in rows if position not in among}
+    return [Digest("sha256", each.hex()) for each in sorted({row[0] for row in rows} - held)]
 
 
 def _empty(ledger: Ledger, index: int) -> bool:
@@ -159,42 +180,96 @@ def scrub(ledger: Ledger) -> None:
         )
 
 
-def mark_unfinished(path: Path) -> None:
-    """Note beside the ledger at path, durably, that an erasure has begun.
+def settle(ledger: Ledger) -> None:
+    """Take in what waits in the inbox, and clear it of copies that processes left when they died.
 
     Raises:
-        StorageError: the folder cannot be written.
+        StorageError: the ledger takes nothing, or the inbox fills faster than it can be emptied.
     """
-    mark = _mark(path)
-    try:
-        descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE_MODE)
+    folder = Inbox(ledger.path).folder
+    for _ in range(_MAX_ROUNDS):
+        ledger.append([])
+        names = os.listdir(folder) if folder.is_dir() else []
+        for name in names:
+            # Half written; a process that is still at it appends in another way.
+            if name.endswith(".new"):
+                with contextlib.suppress(FileNotFoundError):
+                    (folder / name).unlink()
+        if all(name.startswith(".") for name in names):
+            return
+    raise StorageError(f"the inbox {folder} is not empty: others append without a pause")
+
+
+class Mark:
+    """A note beside a ledger that an erasure has begun, held by the process that carries it through."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def begin(cls, ledger_path: Path, *, wait_s: float = schema.BUSY_TIMEOUT_S) -> Self:
+        """Make the note durable and hold it, waiting for another process that erases.
+
+        Raises:
+            StorageError: the folder cannot be written, or the other one does not finish.
+        """
+        path = _mark_path(ledger_path)
+        deadline_s = time.monotonic() + wait_s
+        try:
+            while True:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE_MODE)
+                if _is_locked(descriptor, path):
+                    disk.sync(path.parent)
+                    return cls(path, descriptor)
+                os.close(descriptor)
+                if time.monotonic() > deadline_s:
+                    raise StorageError(
+                        f"another process has been erasing in {ledger_path} for {wait_s:.0f} s;"
+                        " try again when it is done"
+                    )
+                time.sleep(_POLL_S)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {path}: {error.strerror or error}; nothing was erased"
+            ) from error
+
+    @classmethod
+    def left_behind(cls, ledger_path: Path) -> Self | None:
+        """Take over the note of a process that died; None where there is none, or it is held."""
+        path = _mark_path(ledger_path)
+        try:
+            descriptor = os.open(path, os.O_WRONLY)
+        except OSError:
+            return None
+        if _is_locked(descriptor, path):
+            return cls(path, descriptor)
         os.close(descriptor)
-        _sync(path.parent)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {mark}: {error.strerror or error}; nothing was erased"
-        ) from error
+        return None
+
+    def finish(self) -> None:
+        """Take the note away: nothing of what was erased is left."""
+        self._path.unlink(missing_ok=True)
+        disk.sync(self._path.parent)
+
+    def close(self) -> None:
+        """Let go of the note; where it was not finished, the next process takes it over."""
+        os.close(self._descriptor)
 
 
-def is_unfinished(path: Path) -> bool:
-    """Whether an erasure in the ledger at path was begun and not carried through to the end."""
-    return _mark(path).exists()
+def is_unfinished(ledger_path: Path) -> bool:
+    """Whether an erasure was begun that is not carried through to the end."""
+    return _mark_path(ledger_path).exists()
 
 
-def mark_finished(path: Path) -> None:
-    """Take the note away: nothing of what was erased is left."""
-    with contextlib.suppress(FileNotFoundError):
-        _mark(path).unlink()
-    _sync(path.parent)
+def _mark_path(ledger_path: Path) -> Path:
+    return ledger_path.with_name(f"{ledger_path.name}-erasing")
 
 
-def _mark(path: Path) -> Path:
-    return path.with_name(path.name + _MARK_SUFFIX)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _is_locked(descriptor: int, path: Path) -> bool:
+    """Lock an open file for this process; False where another holds it, or it has gone meanwhile."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        return False

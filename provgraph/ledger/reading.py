@@ -278,6 +278,19 @@ class LedgerReader:
             for position, name, version, iri in rows
         ]
 
+    def names_given_by(self, index: int) -> list[StoredName]:
+        """Return all names that the record at an index gives."""
+        with schema.storage_errors(self.path):
+            rows = self._db.execute(
+                "SELECT kind, name, version, iri FROM name WHERE position = ?"
+                " ORDER BY kind, name, version, iri",
+                (index,),
+            ).fetchall()
+        return [
+            StoredName(index=index, kind=kind, name=name, version=version, iri=iri)
+            for kind, name, version, iri in rows
+        ]
+
     def inclusion_proof(self, index: int, size: int) -> list[bytes]:
         """Return the hashes from the entry's sibling up to below the root of the tree of that size.
 

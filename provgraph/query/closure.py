@@ -1,7 +1,8 @@
 """The closure of a thing: every record that is needed to explain and check it.
 
 Upwards: the records of all runs behind it, whatever they used (test data too), with the
-environments and source states they name. Sideways: what was said of the thing itself later
+environments and source states they name. Of what was erased, the tombstones, and the erased records
+themselves, which are hashes now. Sideways: what was said of the thing itself later
 (evaluations, approvals, deployments, observations) with what that rests on, and every retraction
 of anything in the closure: a bundle without them would lie by leaving out.
 """
@@ -37,6 +38,9 @@ _SAID_OF: Final = "?other pg:model ?it"
 _ACTIVITY: Final = "?it prov:startedAtTime ?time"
 _CONTENT: Final = "?it a ?type . FILTER(?type IN (pg:Environment, pg:SourceCode, pg:Observation))"
 _RETRACTED: Final = "?act pg:retracts ?it"
+# What was erased of it: the tombstone, and the entry that it stands for.
+_TOMBSTONE: Final = "?it pg:erasedBy ?act"
+_ERASED: Final = "?it pg:erasedBy ?act . ?act pg:erases ?other"
 _ANY: Final = "?it ?property ?value"
 
 
@@ -61,8 +65,9 @@ def closure(select: Select, roots: Sequence[str]) -> Closure:
         things |= level
         level = _others(select, level, _EXPLAINED_BY) - things
     records: set[str] = set()
-    for pattern in (_ACTIVITY, _CONTENT, _RETRACTED):
+    for pattern in (_ACTIVITY, _CONTENT, _RETRACTED, _TOMBSTONE):
         records |= _graphs(select, things, pattern)
+    records |= _others(select, things, _ERASED)
     # A record may itself have been retracted, and that retraction again.
     level = set(records)
     while level:

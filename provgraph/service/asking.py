@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from provgraph import vocab
@@ -20,18 +21,21 @@ from provgraph.index.store import (
     REBUILD_ROWS,
     Index,
     Row,
+    Solutions,
     Watermark,
     is_plain_iri,
     open_index,
     values_block,
 )
 from provgraph.ledger.sqlite import Ledger
-from provgraph.query import catalogue, lineage
+from provgraph.query import catalogue, erasures, lineage
+from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
-from provgraph.seal.entry import TOMBSTONE
+from provgraph.seal.entry import TOMBSTONE, parse_entry
 from provgraph.service.home import readable_ledger
 from provgraph.service.recovery import Recovered, recover
-from provgraph.service.things import Resolved, content_digest, resolve
+from provgraph.service.sweeping import carry_on
+from provgraph.service.things import KINDS, Resolved, content_digest, resolve
 from provgraph.settings import Settings
 from provgraph.terms import Term, string
 
@@ -69,6 +73,10 @@ class Answer:
     rows: tuple[Row, ...]
     labels: Mapping[str, str]
     ledger_size: int
+    erased: Mapping[str, tuple[Erasure, ...]] = field(default_factory=dict)
+    """What was erased of the things asked about; the column `erased` says it of those in rows."""
+    erased_records: int = 0
+    """How many records of this ledger are erased: what they said can be in no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,7 @@ class Description:
     nodes: Mapping[str, Node]
     records: tuple[str, ...]
     ledger_size: int
+    erased: tuple[Erasure, ...] = ()
 
 
 class _ErasedSinceError(Exception):
@@ -112,7 +121,12 @@ class Reader:
         try:
             found = resolve(self.ledger, text)
         except NotFoundError as error:
-            raise NotFoundError(f"{error}{self._near_names(text)}") from None
+            # The name went with an erased record, and its tombstone may have kept its IRI.
+            iris = self._named(text)
+            if not iris:
+                hint = f"{self._near_names(text)}{self._erased_hint()}"
+                raise NotFoundError(f"{error}{hint}") from None
+            found = Resolved(iris=iris, by="name")
         if found.by == "digest":
             found = self._whole_digest(text, found)
         for iri in found.iris:
@@ -144,14 +158,65 @@ class Reader:
             NotFoundError: a thing is not known here.
         """
         query = catalogue.find(name)
-        solutions = self.index.select(query.bind(values, resolve=self._content))
+        about: list[str] = []
+
+        def content(text: str) -> list[str]:
+            found = self._content(text)
+            about.extend(found)
+            return found
+
+        solutions = self.index.select(query.bind(values, resolve=content))
+        count = self.erased_records()
+        touched = self.erased(_iris_in(solutions.rows) | set(about)) if count else {}
+        columns, rows = self._say_erased(solutions, touched)
         return Answer(
             title=query.title,
-            columns=solutions.columns,
-            rows=solutions.rows,
+            columns=columns,
+            rows=rows,
             labels=self.labels(solutions.rows),
             ledger_size=self.ledger_size,
+            erased={iri: touched[iri] for iri in about if iri in touched},
+            erased_records=count,
         )
+
+    def _say_erased(
+        self, solutions: Solutions, touched: Mapping[str, tuple[Erasure, ...]]
+    ) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+        """Add a column that says of each row what was erased of the things in it, where any was."""
+        nodes = lineage.describe(self.index.select, touched)
+        said = []
+        for row in solutions.rows:
+            iris = sorted(_iris_in((row,)) & set(touched))
+            partly = {
+                str(each): not erasures.is_wholly_erased(nodes[iri])
+                for iri in iris
+                for each in touched[iri]
+            }
+            texts = [f"partly {text}" if part else text for text, part in sorted(partly.items())]
+            said.append(string("; ".join(texts)) if texts else None)
+        if not any(said):
+            return solutions.columns, solutions.rows
+        rows = tuple((*row, each) for row, each in zip(solutions.rows, said, strict=True))
+        return (*solutions.columns, "erased"), rows
+
+    def erased(self, iris: Iterable[str]) -> dict[str, tuple[Erasure, ...]]:
+        """Return what was erased of things and records; those untouched are left out."""
+        wanted = filter(is_plain_iri, iris) if self._tombstones else ()
+        return erasures.erasures_of(self.index.select, wanted, tombstones=self._tombstones)
+
+    def erased_records(self) -> int:
+        """Return how many records of this ledger are erased."""
+        return len(set(self._tombstones.values()))
+
+    @functools.cached_property
+    def _tombstones(self) -> dict[str, str]:
+        """Tombstone to erased record, by the ledger: what other entries say of erasures is nothing."""
+        return {
+            row.iri: row.name
+            for row in self.ledger.names_of_kind("tombstone")
+            if row.index < self.ledger_size
+            and parse_entry(self.ledger.entry(row.index)).kind == TOMBSTONE
+        }
 
     def sparql(self, text: str) -> tuple[ForeignAnswer, int]:
         """Run a free query in a bounded process of its own; return answer and ledger size.
@@ -179,9 +244,7 @@ class Reader:
 
     def labels(self, rows: tuple[Row, ...]) -> dict[str, str]:
         """Return readable names for the IRIs that occur in rows."""
-        terms = {term for row in rows for term in row if term is not None and term[0] == "<"}
-        iris = {iri for term in terms if is_plain_iri(iri := term[1:-1])}
-        nodes = lineage.describe(self.index.select, iris)
+        nodes = lineage.describe(self.index.select, _iris_in(rows))
         return {iri: node.title for iri, node in nodes.items() if node.title}
 
     def walk(self, text: str, *, up: bool, max_depth: int | None) -> Lineage:
@@ -223,6 +286,7 @@ class Reader:
             nodes=lineage.describe(self.index.select, {*mentioned, iri}),
             records=tuple(self.records_about([iri])),
             ledger_size=self.ledger_size,
+            erased=self.erased([iri]).get(iri, ()),
         )
 
     def things(self, kind: str) -> list[Node]:
@@ -235,6 +299,12 @@ class Reader:
         """Return the records (graphs) that describe things, sorted."""
         return self._iris(
             f"SELECT DISTINCT ?g WHERE {{ {values_block('it', iris)} GRAPH ?g {{ ?it ?p ?o }} }}"
+        )
+
+    def records_mentioning(self, iris: list[str]) -> list[str]:
+        """Return the records (graphs) that refer to things, sorted."""
+        return self._iris(
+            f"SELECT DISTINCT ?g WHERE {{ {values_block('it', iris)} GRAPH ?g {{ ?s ?p ?it }} }}"
         )
 
     def entities(self, iris: list[str], *, up: bool = True) -> list[str]:
@@ -295,6 +365,28 @@ class Reader:
             raise UsageError(f"several digests begin with {text}; give more of its digits")
         return Resolved(iris=tuple(iris), by="digest") if iris else found
 
+    def _named(self, text: str) -> tuple[str, ...]:
+        """Return the IRI that the index knows a name by, where the ledger has the name no more."""
+        kind, slash, rest = text.strip().partition("/")
+        kinds, name = ((kind,), rest) if slash and kind in KINDS else (KINDS, text.strip())
+        found = [
+            iri
+            for each in kinds
+            for iri in (
+                vocab.named_iri(each, self.ledger.namespace, name),
+                vocab.named_iri(each, self.ledger.namespace, *name.rsplit(":", 1)),
+            )
+            if self._is_known(iri)
+        ]
+        return tuple(dict.fromkeys(found))[:1]
+
+    def _erased_hint(self) -> str:
+        count = self.erased_records()
+        if not count:
+            return ""
+        records = "a record was" if count == 1 else f"{count} records were"
+        return f"; {records} erased here, names with them: `provgraph list erasures`"
+
     def _near_names(self, text: str) -> str:
         rows = self.index.select(
             f"{_PREFIXES} SELECT DISTINCT ?label WHERE {{ ?it a ?type ; rdfs:label ?label"
@@ -303,6 +395,11 @@ class Reader:
         names = [lineage.plain(row[0]) for row in rows if row[0] is not None]
         near = difflib.get_close_matches(text, names, n=3, cutoff=0.6)
         return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _iris_in(rows: tuple[Row, ...]) -> set[str]:
+    terms = {term for row in rows for term in row if term is not None and term[0] == "<"}
+    return {iri for term in terms if is_plain_iri(iri := term[1:-1])}
 
 
 # Contents are the answer where there are any: a run also makes metrics and evaluations.
@@ -314,11 +411,14 @@ _CONTENTS: Final = f"""{_PREFIXES} SELECT DISTINCT ?e WHERE {{{{
 def open_reader(settings: Settings, *, progress: Progress | None = None) -> Iterator[Reader]:
     """Open ledger and index for asking, after sealing what dead processes left.
 
+    So is the clearing after an erasure finished whose process died.
+
     Raises:
         NotFoundError: nothing has been recorded here yet.
         IndexUnavailableError: the index is held by another process, or cannot be written.
     """
     recovered = recover(settings) if settings.home.exists() else []
+    carry_on(settings)
     with (
         readable_ledger(settings) as ledger,
         open_index(settings.index_folder, wait_s=settings.index_wait_s) as index,

@@ -23,16 +23,18 @@ from provgraph.errors import (
     UntrustedError,
     UsageError,
 )
-from provgraph.ledger.codec import ERASED
+from provgraph.ledger.codec import ERASED, prepare
 from provgraph.ledger.erasing import (
+    Mark,
     erase,
     finish,
     is_unfinished,
-    mark_finished,
-    mark_unfinished,
+    own_attachments,
     scrub,
+    settle,
 )
 from provgraph.ledger.fsck import verify_ledger
+from provgraph.ledger.inbox import Inbox
 from provgraph.ledger.rows import Pending
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import parse_entry
@@ -110,6 +112,10 @@ def test_the_content_goes_and_every_proof_stays(filled: Ledger) -> None:
 
 
 def test_only_its_own_attachments_go(filled: Ledger) -> None:
+    own, shared = sha256_bytes(OWN), sha256_bytes(SHARED)
+    assert own_attachments(filled, 3, among={3}) == [own]
+    assert own_attachments(filled, 4, among={4}) == []
+    assert own_attachments(filled, 3, among={3, 4}) == sorted([own, shared], key=str)
     erased(filled, 3)
     with pytest.raises(NotFoundError, match="no attachment"):
         filled.attachment(sha256_bytes(OWN))
@@ -349,10 +355,30 @@ def test_scrubbing_beside_a_reader_says_that_it_is_not_done(
 
 
 def test_an_unfinished_erasure_is_marked_beside_the_ledger(filled: Ledger) -> None:
-    assert is_unfinished(filled.path) is False
-    mark_unfinished(filled.path)
-    mark_unfinished(filled.path)
-    assert is_unfinished(filled.path) is True
-    mark_finished(filled.path)
-    mark_finished(filled.path)
-    assert is_unfinished(filled.path) is False
+    path = filled.path
+    assert (is_unfinished(path), Mark.left_behind(path)) == (False, None)
+    mark = Mark.begin(path)
+    assert is_unfinished(path) is True
+    # It is held: nobody takes it over, and a second one waits.
+    assert Mark.left_behind(path) is None
+    with pytest.raises(StorageError, match="another process has been erasing"):
+        Mark.begin(path, wait_s=0.1)
+    mark.close()
+    taken = Mark.left_behind(path)
+    assert taken is not None
+    taken.finish()
+    taken.close()
+    assert (is_unfinished(path), Mark.left_behind(path)) == (False, None)
+
+
+def test_copies_that_dead_processes_left_in_the_inbox_go(filled: Ledger, producer: Signer) -> None:
+    inbox = Inbox(filled.path)
+    ticket = inbox.put([prepare(pending_run(1, signer=producer))])
+    assert ticket is not None
+    half = inbox.folder / ".00000000000000000001-1-abcd.new"
+    half.write_bytes(b"half of a record")
+    erased(filled, 1)
+    settle(filled)
+    assert (ticket.is_taken, half.exists()) == (True, False)
+    ticket.close()
+    assert (filled.read(1).is_erased, filled.size()) == (True, 6)
