@@ -10,9 +10,11 @@
     │   ├── ConflictError       the same record id with other bytes
     │   ├── ErasedError         the content was erased; a tombstone says by whom and why
     │   ├── KeyRefusedError     the key that sealed it may not seal here, or not any more
+    │   ├── RolledBackError     an older copy, or another history, than a witness has seen
     │   └── StorageError        disk full, read-only, locked: the bytes are not durable
     ├── IndexUnavailableError   the index is locked or cannot be built; the ledger is unharmed
     │   └── DamagedIndexError       its files are not what was written; it is built anew
+    ├── UnreachableError    nobody answered at an address that the operator named
     └── CaptureError        a fact could not be captured (raised only in strict mode)
 
 A message says what was expected, what was found, which object, and what to do next.
@@ -62,6 +64,10 @@ class KeyRefusedError(LedgerError):
     """A record's seal would not count: its key was revoked, is past its validity, or unknown."""
 
 
+class RolledBackError(LedgerError):
+    """The ledger is older than what a witness has seen of it, or has another history."""
+
+
 class StorageError(LedgerError):
     """The bytes could not be made durable: disk full, read-only, locked."""
 
@@ -72,6 +78,10 @@ class IndexUnavailableError(ProvgraphError):
 
 class DamagedIndexError(IndexUnavailableError):
     """The files of the index are not what was written; it is thrown away and built anew."""
+
+
+class UnreachableError(ProvgraphError):
+    """Nobody answered at an address, not in time, or not in HTTP."""
 
 
 class CaptureError(ProvgraphError):

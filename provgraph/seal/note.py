@@ -274,6 +274,29 @@ def open_checkpoint(data: bytes, *required: NoteKey, known: Sequence[NoteKey] = 
     return checkpoint
 
 
+def unverified_checkpoint(data: bytes) -> Checkpoint:
+    """Read what a signed note claims to be the checkpoint of, so that its keys can be looked up.
+
+    Raises:
+        FormatError: not a signed note, or its text is no checkpoint.
+    """
+    return parse_checkpoint(_split(data)[0])
+
+
+def signature_lines(data: bytes) -> list[tuple[str, bytes, bytes]]:
+    """Return a note's signature lines, none of them verified, as (name, key id, the line itself).
+
+    Raises:
+        FormatError: not a signed note.
+    """
+    _, signatures = _split(data)
+    lines = data[data.rfind(b"\n\n") + 2 :].splitlines(keepends=True)
+    return [
+        (name, blob[:_KEY_ID_BYTES], line)
+        for (name, blob), line in zip(signatures, lines, strict=True)
+    ]
+
+
 def parse_vkey(text: str) -> NoteKey:
     """Read a verifier key: `<name>+<key id in hex>+base64(type || public key)`.
 
@@ -324,6 +347,11 @@ def decode_base64(text: str) -> bytes:
     if base64.b64encode(data).decode() != text:
         raise FormatError(f"expected base64 without stray bits, found {text[:80]!r}")
     return data
+
+
+def encode_base64(data: bytes) -> str:
+    """Write standard base64, padded."""
+    return base64.b64encode(data).decode()
 
 
 _PUBLIC_KEY_BYTES: Final = {

@@ -1,10 +1,11 @@
-"""Files that come into being whole and exactly once: keys, and a new ledger.
+"""Files that come into being whole: once for ever (keys, a new ledger), or each time anew (state).
 
 A file is written under a temporary name in its folder, made durable, and linked to its final name.
 `link` fails where the name exists, so of two processes that make the same file at once one wins and
-the other reads what the winner made. POSIX; no specification.
+the other reads what the winner made. `replace_durably` renames instead, over what was there. POSIX; no
+specification.
 
-What it does not do: replace an existing file.
+What it does not do: lock. Who replaces a file sees to it that nobody else does so meanwhile.
 """
 
 from __future__ import annotations
@@ -53,4 +54,33 @@ def publish_once(path: Path, fill: Callable[[Path], None]) -> None:
         raise StorageError(
             f"cannot make {path}: {error.strerror or error};"
             " free space, or choose a writable folder with PROVGRAPH_HOME"
+        ) from error
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Put a file, in the place of the one that is there; on return it is durable.
+
+    A reader sees the old file or the new one, whole. The file is readable by its owner only.
+
+    Raises:
+        StorageError: the folder cannot be made or written; the old file, or the new one, is there.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    try:
+        disk.make_folder(path.parent, mode=PRIVATE_FOLDER_MODE)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with open(os.open(temporary, flags, PRIVATE_FILE_MODE), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # If the process dies before the rename, the old file stands, and a `.….new` that nothing
+            # reads; after it, the new one, which the next line makes last.
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        disk.sync(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; free space, or mend the permissions"
         ) from error
