@@ -21,6 +21,7 @@ import logging
 import os
 import secrets
 import select
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -145,7 +146,7 @@ class Inbox:
             logger.debug("inbox not read folder=%s error=%s", self.folder, error)
             return []
         found: list[Waiting] = []
-        size_bytes = 0
+        size_bytes = damaged = 0
         for name in names:
             path = self.folder / name
             if name.startswith("."):
@@ -158,10 +159,9 @@ class Inbox:
             except FileNotFoundError:
                 continue  # its owner gave up waiting
             except (OSError, FormatError) as error:
-                logger.warning("inbox file thrown away path=%s error=%s", path, error)
-                with contextlib.suppress(OSError):
-                    path.unlink()
-            if len(found) >= MAX_TAKEN_FILES or size_bytes >= MAX_TAKEN_BYTES:
+                _throw_away(path, error)
+                damaged += 1
+            if len(found) + damaged >= MAX_TAKEN_FILES or size_bytes >= MAX_TAKEN_BYTES:
                 break
         return found
 
@@ -266,7 +266,7 @@ def _fifo_of(path: Path) -> Path:
 
 def _wake(path: Path) -> None:
     with contextlib.suppress(OSError):
-        descriptor = os.open(_fifo_of(path), os.O_WRONLY | os.O_NONBLOCK)
+        descriptor = os.open(_fifo_of(path), os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
             os.write(descriptor, b"!")
         finally:
@@ -279,8 +279,26 @@ def _remove_if_old(path: Path) -> None:
             path.unlink()
 
 
+def _throw_away(path: Path, error: Exception) -> None:
+    try:
+        path.unlink()
+    except OSError as reason:
+        # A folder, say: it is in nobody's way.
+        logger.debug("inbox file left alone path=%s error=%s reason=%s", path, error, reason)
+    else:
+        logger.warning("inbox file thrown away path=%s error=%s", path, error)
+
+
 def _read(path: Path) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+    # A FIFO that nobody writes to must not hold up whoever has the turn.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FormatError("expected a regular file")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with open(descriptor, "rb") as file:
         return file.read(MAX_FILE_BYTES + 1)
 
 

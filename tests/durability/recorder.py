@@ -2,8 +2,8 @@
 
     python recorder.py <what> [<number>]
 
-One line each, after the word `said`: `record <IRI> <SHA-256 of its graph>`, `tree <size> <root>`, `published <size>`,
-`exported <path>`. A line is written after the call that acknowledges has returned, and never before.
+One line each, after the word `said`: `begun <run>`, `record <IRI> <SHA-256 of its graph>`,
+`tree <size> <root>`, `published <size> <root>`, `exported <path>`. A line is written after the call that acknowledges has returned, and never before.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import provgraph
 from provgraph.capture.sinks import Receipt
 from provgraph.ledger.tiles import publish
-from provgraph.service import home
+from provgraph.service import executing, home
 from provgraph.service.asking import open_reader
+from provgraph.service.executing import Labels
 from provgraph.service.exporting import export_bundle, save_bundle
 from provgraph.service.recovery import recover
 from provgraph.settings import load
@@ -47,6 +51,7 @@ def record(number: int) -> None:
     # The first record opens the ledger; its write-ahead log is folded soon from then on.
     for each in range(number):
         with provgraph.run("train", owner="ada", project="churn") as run:
+            say("begun", run.id)
             run.log_params(number=each, pid=os.getpid())
             run.log_metrics(loss=0.5)
         acknowledge(run.receipt)
@@ -55,17 +60,80 @@ def record(number: int) -> None:
         acknowledge(provgraph.retract(run, reason="a test", by="ada"))
 
 
+def linger(number: int) -> None:
+    """Record runs that take their time, so that most are killed in their midst."""
+    for _ in range(number):
+        with provgraph.run("long", owner="ada") as run:
+            say("begun", run.id)
+            time.sleep(1)
+        acknowledge(run.receipt)
+
+
+def stubborn(number: int) -> None:
+    """Record runs, also while the ledger takes none."""
+    for _ in range(number):
+        with provgraph.run("train", owner="ada") as run:
+            say("begun", run.id)
+        if run.receipt is not None:
+            acknowledge(run.receipt)
+
+
+def threads(number: int) -> None:
+    """Record in several threads at once."""
+    workers = [threading.Thread(target=record, args=(number,)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
 def carelessly(number: int) -> None:
     """Record as SQLite does at synchronous=NORMAL: the check of the checks."""
+    _record_at("NORMAL", number)
+
+
+def unsynced(number: int) -> None:
+    """Record as SQLite does at synchronous=OFF."""
+    _record_at("OFF", number)
+
+
+def _record_at(synchronous: str, number: int) -> None:
     with home.writable_ledger(load()) as ledger:
-        ledger._db.execute("PRAGMA synchronous = NORMAL")
+        ledger._db.execute(f"PRAGMA synchronous = {synchronous}")
     record(number)
 
 
-def take_over(_: int) -> None:
+def deploy(number: int) -> None:
+    """Record deployments."""
+    for _ in range(number):
+        acknowledge(provgraph.deploy(Path(__file__), stage="production", by="ada"))
+
+
+def execute(number: int) -> None:
+    """Record a command from outside."""
+    labels = Labels(name="exec", owner="ada", tags={})
+    for _ in range(number):
+        done = executing.execute(load(), ["true"], labels=labels, inputs={}, outputs={})
+        acknowledge(done.receipt)
+
+
+def take_over(number: int) -> None:
     """Seal what killed processes have left."""
-    for each in recover(load()):
-        acknowledge(each.receipt)
+    for _ in range(number):
+        for each in recover(load()):
+            acknowledge(each.receipt)
+        if number > 1:
+            time.sleep(0.02)
+
+
+def ask(number: int) -> None:
+    """Bring the index up to the ledger, and ask."""
+    for _ in range(number):
+        if load().ledger_path.exists():
+            with open_reader(load()) as reader:
+                reader.index.select("SELECT ?s WHERE { ?s ?p ?o } LIMIT 5")
+        if number > 1:
+            time.sleep(0.02)
 
 
 def publish_now(number: int) -> None:
@@ -97,8 +165,15 @@ def export(_: int) -> None:
 
 WHAT: Mapping[str, Callable[[int], None]] = {
     "record": record,
+    "linger": linger,
+    "stubborn": stubborn,
+    "threads": threads,
     "carelessly": carelessly,
+    "unsynced": unsynced,
+    "deploy": deploy,
+    "exec": execute,
     "recover": take_over,
+    "ask": ask,
     "publish": publish_now,
     "publish-again": publish_again,
     "export": export,

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import provgraph
+from provgraph import vocab
+from provgraph.capture import journal
 from provgraph.ledger.fsck import verify_ledger
 from provgraph.ledger.published import verify_published
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.bundle import verify_bundle
 from provgraph.service import home as service_home
+from provgraph.service.asking import open_reader
 from provgraph.service.recovery import recover
 from provgraph.settings import load
 
@@ -30,6 +33,7 @@ class Acknowledged:
     trees: dict[int, str] = field(default_factory=dict)
     published: dict[int, str] = field(default_factory=dict)
     exported: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)  # runs
 
     @classmethod
     def of(cls, lines: Iterable[str]) -> Acknowledged:
@@ -37,8 +41,8 @@ class Acknowledged:
         found = cls()
         for line in lines:
             _, kind, *words = line.split(" ")
-            if kind == "exported":
-                found.exported.append(words[0])
+            if kind in {"exported", "begun"}:
+                (found.exported if kind == "exported" else found.begun).append(words[0])
                 continue
             key, value = words
             if kind == "record":
@@ -102,6 +106,29 @@ def require_home(folder: Path, lines: Sequence[str], *, goes_on: bool = True) ->
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def require_all_healed(folder: Path, lines: Sequence[str], *, kept_pages: bool = True) -> int:
+    """Check that no journal is left and that the index is the ledger's.
+
+    Where nothing was lost that only the kernel had (`kept_pages`), every run that had begun is in the
+    ledger. Returns how many runs were sealed as abandoned.
+    """
+    settings = load({"PROVGRAPH_HOME": str(folder / "home")})
+    assert [each.problem for each in recover(settings)] == []
+    assert journal.paths(settings.journal_folder) == []
+    abandoned = 0
+    with open_reader(settings) as reader:
+        for run in Acknowledged.of(lines).begun:
+            if kept_pages and reader.ledger.find(vocab.record_iri(run)) is None:
+                raise LostError(f"run {run} had begun and is not there")
+        iris = set()
+        for record in reader.ledger.records():
+            assert reader.index.graph(record.iri) == record.graph_nq
+            iris.add(record.iri)
+            abandoned += b'status> "abandoned"' in record.graph_nq
+        assert set(reader.index.graph_names()) == iris
+    return abandoned
 
 
 def _require_published(folder: Path, said: Acknowledged) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -113,6 +114,69 @@ def test_links_are_not_followed(inbox: Inbox, tmp_path: Path) -> None:
     (inbox.folder / "0001").symlink_to(secret)
     assert inbox.waiting() == []
     assert secret.exists() is True
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+
+
+def make_endless(path: Path) -> None:
+    """A file of a terabyte that takes no room."""
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def make_link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def make_unreadable(path: Path) -> None:
+    path.write_bytes(b"x")
+    path.chmod(0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [make_fifo, make_folder, make_socket, make_endless, make_link_to_itself, make_unreadable],
+)
+def test_foreign_things_in_the_inbox_hold_nobody_up(
+    make: Callable[[Path], None], ledger: Ledger, producer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.append([])
+    # The path of a socket is at most 107 bytes long.
+    monkeypatch.chdir(ledger._inbox.folder)
+    make(Path("0001"))
+    ticket = leave(ledger._inbox, pending_run(1, signer=producer))
+    done: list[Position] = []
+    thread = threading.Thread(
+        target=lambda: done.extend(ledger.append([pending_run(0, signer=producer)])), daemon=True
+    )
+    thread.start()
+    thread.join(timeout=20)
+    assert [position.index for position in done] == [0]
+    assert (ledger.size(), ticket.is_taken) == (2, True)
+    ticket.close()
+    assert names(ledger._inbox) == (["0001"] if make is make_folder else [])
+
+
+def test_an_inbox_full_of_rubbish_is_cleared_bit_by_bit(inbox: Inbox) -> None:
+    inbox.take_turn()
+    for number in range(300):
+        (inbox.folder / f"{number:04}").write_bytes(b"rubbish")
+    assert [(inbox.waiting(), len(names(inbox))) for _ in range(3)] == [
+        ([], 172),
+        ([], 44),
+        ([], 0),
+    ]
 
 
 def test_large_records_are_not_left(inbox: Inbox) -> None:
