@@ -10,10 +10,9 @@ from starlette.responses import Response, StreamingResponse
 from provgraph.errors import DamagedIndexError
 from provgraph.index.pool import PoolAnswer, Request
 from provgraph.server.endpoints import Call
+from provgraph.server.headers import LEDGER_SIZE_HEADER
 from provgraph.server.negotiation import choose
 from provgraph.server.problems import HttpError
-
-LEDGER_SIZE_HEADER: Final = "Provgraph-Ledger-Size"
 
 # Media type -> the engine's name of the serialisation; the first of each is the default.
 ROWS: Final = {

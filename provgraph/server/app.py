@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -18,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from provgraph import __version__
-from provgraph.server import description, graphs, monitor, operations, sparql
+from provgraph.server import description, graphs, monitor, operations, sparql, trail
 from provgraph.server.cors import allow_origin, preflight
 from provgraph.server.endpoints import Call, Endpoint, openapi
 from provgraph.server.guard import OPEN
@@ -31,6 +32,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *sparql.ENDPOINTS,
     *graphs.ENDPOINTS,
     *description.ENDPOINTS,
+    *trail.ENDPOINTS,
 )
 
 _HEADERS: Final = {
@@ -87,30 +89,38 @@ class _Dispatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         request.state.request_id = secrets.token_hex(8)
+        services = self._services
+        method = "GET" if request.method == "HEAD" else request.method
+        endpoint = self._methods.get(method)
+        began_s = time.monotonic()
+        request.state.caller = None
         try:
-            response = await self._answer(request)
+            if request.method == "OPTIONS":
+                response = preflight(request, allowed=self._allowed, origins=services.cors_origins)
+            elif endpoint is None:
+                raise HttpError(
+                    405,
+                    "Method not allowed",
+                    f"expected one of {self._allowed}, found {request.method}",
+                    headers={"Allow": self._allowed},
+                )
+            else:
+                _require_small_body(request, endpoint)
+                if endpoint.action != OPEN:
+                    services.require_trail()
+                caller = services.guard.admit(request, endpoint.action)
+                response = await endpoint.handler(
+                    Call(request=request, caller=caller, services=services)
+                )
         except Exception as error:
             response = respond(request, error)
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers["X-Request-Id"] = request.state.request_id
-        allow_origin(request, response, self._services.cors_origins)
+        allow_origin(request, response, services.cors_origins)
+        if endpoint is not None and endpoint.action != OPEN:
+            services.note_access(request, response, endpoint.action, began_s=began_s)
         await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return preflight(request, allowed=self._allowed, origins=self._services.cors_origins)
-        endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
-        if endpoint is None:
-            raise HttpError(
-                405,
-                "Method not allowed",
-                f"expected one of {self._allowed}, found {request.method}",
-                headers={"Allow": self._allowed},
-            )
-        _require_small_body(request, endpoint)
-        caller = self._services.guard.admit(request, endpoint.action)
-        return await endpoint.handler(Call(request=request, caller=caller, services=self._services))
 
 
 async def read_body(call: Call, *, max_bytes: int) -> bytes:

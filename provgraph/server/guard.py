@@ -66,6 +66,7 @@ class AccessGuard:
             caller = None
         else:
             caller = self._caller(secret)
+        request.state.caller = caller  # the access trail names whoever is refused, too
         verdict = judge(caller, action)
         if verdict.is_allowed:
             return caller or Caller(name="anonymous", by="open")

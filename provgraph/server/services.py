@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Self
+from urllib.parse import unquote_plus
 
+from starlette.requests import Request
+from starlette.responses import Response
+
+from provgraph.access.anomalies import Watch
 from provgraph.access.openid import KeySource, OpenIdVerifier
 from provgraph.access.store import AccessStore
+from provgraph.access.trail import TrailWriter, access_of
+from provgraph.access.verdict import Caller
 from provgraph.errors import StorageError, UsageError
 from provgraph.index.pool import PoolLimits, QueryPool
 from provgraph.server.guard import AccessGuard, Guard
-from provgraph.service.home import utc_now
+from provgraph.server.headers import LEDGER_SIZE_HEADER
+from provgraph.service.home import trail_signer, utc_now
 from provgraph.service.snapshots import SnapshotKeeper
 from provgraph.settings import Settings
 
@@ -36,12 +46,62 @@ class Services:
     guard: Guard
     clock: Callable[[], datetime]
     cors_origins: frozenset[str]
+    trail_path: Path
+    trail: TrailWriter | None = None
+    watch: Watch = field(default_factory=Watch)
     counts: tuple[int, dict[str, int]] | None = None
     """What was counted for VoID, with the ledger size that it holds for."""
 
     key_source: KeySource | None = None
     """Keys of an OpenID provider, read again now and then."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def require_trail(self) -> None:
+        """Answer nobody while the trail cannot be written.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        if self.trail is None or self.trail.problem is not None:
+            problem = "it is not open" if self.trail is None else self.trail.problem
+            raise StorageError(f"nothing is answered without an access trail: {problem}")
+
+    def note_access(
+        self,
+        request: Request,
+        response: Response,
+        action: str,
+        *,
+        began_s: float,
+    ) -> None:
+        """Put a request into the access trail, whatever became of it."""
+        if self.trail is None:
+            return
+        caller: Caller | None = request.state.caller
+        query = request.url.query
+        asked = f"{request.method} {request.url.path}{'?' if query else ''}{unquote_plus(query)}"
+        if (text := getattr(request.state, "asked", None)) is not None:
+            asked += f" {text}"
+        size = response.headers.get(LEDGER_SIZE_HEADER)
+        row = access_of(
+            at=self.clock(),
+            who=caller.name if caller is not None else "unknown",
+            by=caller.by if caller is not None else "nothing",
+            address=request.client.host if request.client else "local",
+            action=action,
+            asked=asked,
+            status=response.status_code,
+            duration_s=time.monotonic() - began_s,
+            size_bytes=int(response.headers.get("content-length", 0)),
+            ledger_size=None if size is None else int(size),
+            request=request.state.request_id,
+        )
+        try:
+            self.trail.add(row)
+        except StorageError as error:
+            self.trail.problem = str(error)
+        for flag in self.watch.see(-1, row):
+            logger.warning("access flag rule=%s who=%s reason=%s", flag.rule, flag.who, flag.reason)
 
     @classmethod
     def of(cls, settings: Settings, *, guard: Guard | None = None) -> Self:
@@ -71,12 +131,16 @@ class Services:
             pool=QueryPool(limits),
             guard=guard or AccessGuard(store, openid=openid),
             key_source=key_source,
+            trail_path=settings.home / "trail.db",
             clock=utc_now,
             cors_origins=frozenset(filter(None, settings.cors_origins.replace(" ", "").split(","))),
         )
 
     async def start(self) -> None:
         """Start what needs starting; the server takes requests after it."""
+        self.trail = TrailWriter(
+            self.trail_path, signer=trail_signer(self.settings), clock=self.clock
+        )
         await self.snapshots.start()
         await self.pool.start()
         if self.key_source is not None:
@@ -89,6 +153,8 @@ class Services:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pool.close()
         await self.snapshots.close()
+        if self.trail is not None:
+            await asyncio.to_thread(self.trail.close)
 
 
 async def _keep_keys(source: KeySource) -> None:

@@ -100,6 +100,8 @@ def _asked(pairs: Sequence[tuple[str, str]], *, text: str | None) -> _Asked:
 
 
 async def _answer(call: Call, asked: _Asked) -> Response:
+    if call.request.method == "POST":
+        call.request.state.asked = asked.query  # the access trail has it from the URL otherwise
     return await answer_query(
         call,
         asked.query,

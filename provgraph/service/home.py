@@ -70,6 +70,11 @@ def steward_signer(settings: Settings) -> Signer:
     return _signer(settings.keys_folder / "steward.pem")
 
 
+def trail_signer(settings: Settings) -> Signer:
+    """Return the key that signs the access trail, made on first use."""
+    return _signer(settings.keys_folder / "trail.pem")
+
+
 def log_signer(settings: Settings) -> Signer:
     """Return the key that signs checkpoints, made on first use."""
     return _signer(settings.keys_folder / "log.pem")

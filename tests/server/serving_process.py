@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -67,11 +68,13 @@ def serving(home: Path, **settings: str) -> Iterator[RunningServer]:
         port = probe.getsockname()[1]
     environ = {**os.environ, "PROVGRAPH_HOME": str(home)}
     environ |= {f"PROVGRAPH_{name.upper()}": value for name, value in settings.items()}
+    # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, "serve", "--port", str(port)],
         env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
         text=True,
     )
     server = RunningServer(process, port, home)
@@ -84,15 +87,18 @@ def serving(home: Path, **settings: str) -> Iterator[RunningServer]:
             except OSError:
                 if process.poll() is not None or time.monotonic() > deadline_s:
                     process.kill()
-                    raise AssertionError(process.communicate()) from None
+                    log.seek(0)
+                    raise AssertionError(log.read()) from None
                 time.sleep(0.05)
         yield server
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=20)
+            process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.wait()
             raise
+        finally:
+            log.close()
