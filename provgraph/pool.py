@@ -49,13 +49,13 @@ def answers(
         begin: `module:function` that takes the setup and gives, as a context, what does a task.
         setup: given to each worker once; JSON.
         tasks: JSON each; taken as they are needed.
-        processes: how many workers; with 1 the work is done in this process.
+        processes: how many workers; with none the work is done in this process.
 
     Raises:
         ProvgraphError: what a task raised.
         BrokenWorkerError: a worker died.
     """
-    if processes <= 1:
+    if processes == 0:
         with load(begin)(setup) as work:
             for task in tasks:
                 yield task, work(task)

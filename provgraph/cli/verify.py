@@ -1,8 +1,10 @@
-"""`provgraph verify`: check a bundle offline, step by step."""
+"""`provgraph verify`: check a bundle offline, or a live ledger, step by step."""
 
 from __future__ import annotations
 
 import argparse
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,19 @@ from rich.markup import escape
 
 from provgraph.cli.output import console
 from provgraph.cli.terminal import printable
+from provgraph.cli.verify_ledger import (
+    add_ledger_options,
+    ledger_of,
+    refuse_ledger_options,
+    run_ledger,
+    write_report,
+)
 from provgraph.errors import UntrustedError
 from provgraph.export.views import check_views
+from provgraph.ledger.fsck_range import Finding
 from provgraph.seal.bundle import verify_bundle
+from provgraph.seal.entry import SEALED_BY
+from provgraph.service.verification import Verification
 
 
 def add_verify(commands: Any, text: str) -> argparse.ArgumentParser:
@@ -20,12 +32,18 @@ def add_verify(commands: Any, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
         help=text,
-        description="Check an export bundle without configuration, identity or network. Exits 1 with"
-        " one line if anything is wrong. Give the keys that you know from elsewhere to check as"
-        " well whose bundle it is.",
-        epilog="Example: provgraph verify churn-3.zip --log-key did:key:z6Mk…",
+        description="Check a bundle without configuration, identity or network, or a live ledger: every"
+        " entry, graph, seal and hash, on all cores. Exits 1 if anything is wrong, and says what. Give"
+        " the keys that you know from elsewhere to check as well whose it is.",
+        epilog="Example: provgraph verify churn-3.zip --log-key did:key:z6Mk…; and for this home's"
+        " ledger and index: provgraph verify --deep --report report.json",
     )
-    parser.add_argument("bundle", help="a .zip or an unpacked folder")
+    parser.add_argument(
+        "bundle",
+        nargs="?",
+        help="a .zip or an unpacked folder; or a home, or a ledger.db (default: this home)",
+    )
+    add_ledger_options(parser)
     parser.add_argument("--log-key", metavar="KEY", help="the ledger's key, as did:key")
     parser.add_argument(
         "--producer-key", metavar="KEY", action="append", help="a producer's key; repeatable"
@@ -37,9 +55,29 @@ def add_verify(commands: Any, text: str) -> argparse.ArgumentParser:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Verify and report each step."""
+    ledger = ledger_of(arguments.bundle)
+    if ledger is not None:
+        return run_ledger(ledger, arguments)
+    refuse_ledger_options(arguments)
+    written = Verification(what="bundle", subject=arguments.bundle, started=datetime.now(UTC))
+    try:
+        return _run_bundle(arguments, written)
+    except UntrustedError as error:
+        step = re.match(r"step (\d+): ", str(error))
+        written.findings.append(Finding(step=int(step[1]) if step else 0, message=str(error)))
+        written.is_cut_short = True
+        raise
+    finally:
+        written.ended = datetime.now(UTC)
+        if written.steps or written.findings:
+            write_report(written, arguments.report)
+
+
+def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
     out = console()
 
     def report(step: int, text: str) -> None:
+        written.passed(step, text)
         if not arguments.quiet:
             out.print(f"[green]ok[/green] {step:>2}  {escape(printable(text))}")
 
@@ -50,6 +88,13 @@ def run_verify(arguments: argparse.Namespace) -> int:
         log_key=arguments.log_key,
         producer_keys=None if keys is None else frozenset(keys),
     )
+    written.origin, written.size = bundle.charter.origin, bundle.checkpoint.size
+    written.root = bundle.checkpoint.root
+    written.parts["bundle"] = {"records": len(bundle.records), "root": bundle.root}
+    written.parts["keys"] = [
+        {"id": record.signer, "role": SEALED_BY[record.entry.kind], "position": record.position}
+        for record in bundle.records
+    ]
     try:
         compared = check_views(bundle)
     except UntrustedError as error:

@@ -45,9 +45,9 @@ logger: Final = logging.getLogger(__name__)
 
 # Our own bookkeeping, in a graph that no record can name: records live below w3id.org.
 STATE_GRAPH: Final = "urn:provgraph:index"
-_STATE: Final = ox.NamedNode("urn:provgraph:index#state")
+STATE: Final = ox.NamedNode("urn:provgraph:index#state")
 # The number is that of the layout: an index of another layout has no watermark and is built anew.
-_WATERMARK: Final = ox.NamedNode("urn:provgraph:index#watermark-2")
+WATERMARK: Final = ox.NamedNode("urn:provgraph:index#watermark-2")
 _GRAPH: Final = ox.NamedNode(STATE_GRAPH)
 _MARK = re.compile(r"([0-9]{1,19}) ([0-9a-f]{64})")
 
@@ -297,7 +297,7 @@ class Index:
             return len(self._store)
 
     def _mark_quads(self) -> list[ox.Quad]:
-        return list(self._store.quads_for_pattern(_STATE, _WATERMARK, None, _GRAPH))
+        return list(self._store.quads_for_pattern(STATE, WATERMARK, None, _GRAPH))
 
     @contextlib.contextmanager
     def _engine_errors(self) -> Iterator[None]:
@@ -442,4 +442,4 @@ def _mark_text(mark: Watermark) -> str:
 
 
 def _mark_quad(mark: Watermark) -> ox.Quad:
-    return ox.Quad(_STATE, _WATERMARK, ox.Literal(_mark_text(mark)), _GRAPH)
+    return ox.Quad(STATE, WATERMARK, ox.Literal(_mark_text(mark)), _GRAPH)

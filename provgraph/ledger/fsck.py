@@ -103,7 +103,7 @@ def verify_ledger(ledger: LedgerReader, *, trust: TrustFile | None = None) -> Le
         UntrustedError: the first wrong thing, with the entry it belongs to.
         StorageError: the file cannot be read.
     """
-    report = check_ledger(ledger, processes=1, trust=trust)
+    report = check_ledger(ledger, processes=0, trust=trust)
     if report.findings:
         raise UntrustedError(f"ledger {ledger.path}: {report.findings[0].message}")
     return report
@@ -139,7 +139,7 @@ def check_ledger(
 
     Args:
         ledger: open for reading.
-        processes: how many to check with; few entries are checked in this one.
+        processes: how many to check with, none for this one; few entries are checked in this one.
         trust: whose keys they are, from another source than the ledger.
         go_on: report everything that is wrong, at most MAX_FINDINGS per range, and not only the first.
         passed: told of each step that passed.
@@ -300,7 +300,7 @@ class _Check:
     ) -> None:
         size = self._snapshot.size
         if size - (resume.frontier.size if resume else 0) < _PARALLEL_ENTRIES:
-            processes = 1
+            processes = 0
         with _names_by_position(self.ledger, size) as names:
             setup: Task = {
                 "ledger": str(self.ledger.path),
@@ -320,9 +320,9 @@ class _Check:
             begin = f"{fsck_range.__name__}:begin"
             for task, answer in answers(begin, setup, tasks, processes=processes):
                 self._take(fsck_range.decode_report(answer))
-                progress(task["stop"], size)
                 if not self.findings and self._state.frontier.size % RANGE_ENTRIES == 0:
                     save(self._state)
+                progress(task["stop"], size)
 
     def _take(self, report: RangeReport) -> None:
         """Put a range's subtree into the tree."""

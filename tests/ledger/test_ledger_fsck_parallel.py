@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ import pytest
 from ledger_samples import LOG_SEED, PRODUCER_SEED, START, clock
 
 from provgraph import vocab
+from provgraph.cli.main import main
 from provgraph.digests import sha256_bytes
 from provgraph.errors import FormatError, UntrustedError
 from provgraph.ledger.codec import prepare
 from provgraph.ledger.fsck import LedgerReport, check_ledger, verify_ledger
 from provgraph.ledger.fsck_range import RANGE_ENTRIES
+from provgraph.ledger.fsck_range import begin as begin_range
 from provgraph.ledger.fsck_resume import State, token
 from provgraph.ledger.rows import NameRow, Pending
 from provgraph.ledger.sqlite import Ledger
@@ -25,6 +28,7 @@ from provgraph.pool import BrokenWorkerError, answers
 from provgraph.seal.keys import signer_from_seed
 from provgraph.seal.merkle import Frontier
 from provgraph.seal.proof import seal
+from provgraph.service.verifying import Interrupted, Options, verify_live
 
 SIZE = 2 * RANGE_ENTRIES + 300
 LATE = RANGE_ENTRIES + 17  # an entry that no process meets first
@@ -84,7 +88,7 @@ def change(path: Path, statement: str, *values: object) -> int:
 
 
 def test_a_whole_ledger_gives_the_same_report_however_it_is_checked(path: Path) -> None:
-    one, two = check(path, processes=1), check(path)
+    one, two = check(path, processes=0), check(path)
     assert one == two
     assert (two.size, two.findings, two.names, two.attachments) == (SIZE, (), SIZE, 24)
     with open_at(path, read_only=True) as ledger:
@@ -228,7 +232,7 @@ def test_a_flipped_bit_is_found_in_every_range(
 
 def test_one_process_finds_the_same(path: Path) -> None:
     flipped(path, "graph", LATE)
-    assert check(path, processes=1).findings == check(path).findings
+    assert check(path, processes=0).findings == check(path).findings
     with (
         open_at(path, read_only=True) as ledger,
         pytest.raises(UntrustedError, match=f"entry {LATE} of the ledger, record .*sha256"),
@@ -403,6 +407,62 @@ def test_the_token_names_the_bytes_of_a_state(path: Path) -> None:
     data = interrupted(path).encode()
     assert State.decode(data).encode() == data
     assert token(data) == hashlib.sha256(data).hexdigest()[:32]
+
+
+# ---- the command --------------------------------------------------------------------------------------
+def verify_interrupted(path: Path) -> Interrupted:
+    """Press Ctrl-C once a range is checked."""
+
+    def progress(_what: str, done: int, _total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        verify_live(path, Options(processes=2), passed=lambda *_: None, progress=progress)
+    return caught.value
+
+
+def run(*arguments: str) -> int:
+    return main(["verify", *arguments, "--quiet"])
+
+
+def test_an_interrupted_command_goes_on_with_its_token(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = verify_interrupted(path)
+    assert (stopped.position, stopped.size) == (RANGE_ENTRIES, SIZE)
+    report = path.with_name("report.json")
+    assert run(str(path), f"--resume={stopped.token}", "--report", str(report)) == 0
+    found = json.loads(report.read_text())
+    assert found["resumed"] == {"position": stopped.position, "isProved": True}
+    assert found["size"] == SIZE
+    assert not path.with_name("verify.state").exists()
+    assert run(str(path), f"--resume={stopped.token}") == 2
+    assert "no unfinished check to resume" in capsys.readouterr().err
+
+
+def test_a_state_that_somebody_wrote_is_refused_with_the_token(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever can write the home changes a graph, and the state to say that it was always so."""
+    stopped = verify_interrupted(path)
+    change(path, "UPDATE record SET graph = x'0041' WHERE position = 9")
+    file = path.with_name("verify.state")
+    forged = json.loads(file.read_bytes())
+    setup = {"ledger": str(path), "names": None, "all": False}
+    with begin_range(setup) as work:
+        task = {"start": 0, "stop": RANGE_ENTRIES, "rows_only": True}
+        forged["rows"][0] = work(task)["rows_sha256"]
+    file.write_text(json.dumps(forged, separators=(",", ":")) + "\n")
+    assert run(str(path), f"--resume={stopped.token}") == 2
+    assert "is another check's, or was changed" in capsys.readouterr().err
+    # Without the token it is believed, and the report says that it was.
+    report = path.with_name("report.json")
+    assert run(str(path), "--resume", "--report", str(report)) == 0
+    found = json.loads(report.read_text())
+    assert found["resumed"]["isProved"] is False
+    assert "which whoever can write there could have written" in found["open"][0]
+    assert run(str(path)) == 1
 
 
 # ---- the pool -----------------------------------------------------------------------------------------
