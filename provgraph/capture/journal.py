@@ -165,7 +165,7 @@ class Journal:
         # Locked before it has its name, so that nobody ever finds it without its writer.
         unnamed = f"{path.parent}/.{path.name}.new"
         if path != self._places[0]:
-            _make_private(path.parent)
+            make_private(path.parent)
         try:
             descriptor = os.open(unnamed, _NEW, 0o600)
         except FileNotFoundError:
@@ -274,7 +274,12 @@ def read(path: Path) -> Iterator[Fact]:
                 yield {"f": "missing", "value": {"field": "journal", "reason": reason}}
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
+    """Make a folder in a place that all may write, for this user alone.
+
+    Raises:
+        OSError: it cannot be made, or is somebody else's.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
     _require_private(folder)
 

@@ -171,12 +171,18 @@ class Run(Scope):
             unknown: kept as a note.
         """
         name, measured = plain_name(metric), metric_value(value)
-        text, met = judge(name, measured, threshold)
-        bounds = None if interval is None else [metric_value(bound) for bound in interval]
-        if bounds is not None and len(bounds) not in {2, 3}:
-            raise CaptureError(
-                f"interval: expected (low, high[, level]), found {len(bounds)} values"
-            )
+
+        def read(field: str, how: Callable[[Any], R], given: Any) -> R | None:
+            # One argument that makes no sense costs itself, not what was measured.
+            try:
+                return None if given is None else how(given)
+            except Exception as error:
+                reason = str(error) if isinstance(error, CaptureError) else describe_error(error)
+                self._told.lost(f"{name} {field}", reason.removeprefix(f"{field}: "))
+                return None
+
+        judged = read("threshold", lambda bound: judge(name, measured, bound), threshold)
+        bounds = read("interval", _bounds, interval)
         evaluation = Evaluation(
             model=None if model is None else self._existing(model, "model"),
             data=None if data is None else self._existing(data, "dataset"),
@@ -184,13 +190,13 @@ class Run(Scope):
             value=measured,
             interval=None if bounds is None else (bounds[0], bounds[1]),
             interval_level=None if bounds is None or len(bounds) == 2 else bounds[2],
-            interval_method=None if interval_method is None else plain_text(interval_method),
-            n=None if n is None else whole_number(n, "n"),
-            slice=None if slice is None else plain_text(slice),
-            threshold=text,
-            threshold_met=met,
-            implementation=None if implementation is None else _function_name(implementation),
-            test=None if test is None else plain_text(test),
+            interval_method=read("interval_method", plain_text, interval_method),
+            n=read("n", _whole, n),
+            slice=read("slice", plain_text, slice),
+            threshold=None if judged is None else judged[0],
+            threshold_met=None if judged is None else judged[1],
+            implementation=read("implementation", _function_name, implementation),
+            test=read("test", plain_text, test),
             at=self._told.now(),
         )
         self._record("evaluation", evaluation)
@@ -345,6 +351,17 @@ def _write_probe(recorder: Recorder, probe: Callable[[], Told]) -> None:
 
 def _count(value: Any) -> int:
     return whole_number(value, "expected of a process among several")
+
+
+def _whole(value: Any) -> int:
+    return whole_number(value, "n")
+
+
+def _bounds(interval: Any) -> list[float]:
+    bounds = [metric_value(bound) for bound in interval]
+    if len(bounds) not in {2, 3}:
+        raise CaptureError(f"expected (low, high[, level]), found {len(bounds)} values")
+    return bounds
 
 
 def _function_name(function: Any) -> str:

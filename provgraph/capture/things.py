@@ -44,6 +44,17 @@ class Handle:
 
     entity: Entity
 
+    def __repr__(self) -> str:
+        """Say what it stands for in one line, for prompts and notebooks."""
+        entity = self.entity
+        called = entity.name or entity.uri or entity.description or "nameless"
+        version = f":{entity.version}" if entity.version else ""
+        reasons = [each.reason for each in entity.missing if each.field == "digest"]
+        digest = (
+            str(self.digest) if self.digest else f"no digest: {'; '.join(reasons) or 'none known'}"
+        )
+        return f"<{entity.kind} {called}{version}, {digest}>"
+
     @property
     def digest(self) -> Digest | None:
         """The content digest, None where there is none."""

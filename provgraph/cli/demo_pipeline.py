@@ -121,16 +121,18 @@ def prepare(folder: Path) -> int:
             "collector": "University of Wisconsin",
             "consent": "de-identified before publication; research use",
         }
-        north = run.use(folder / "north.csv", role="raw", **facts)
-        south = run.use(folder / "south.csv", role="raw", **facts)
+        tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("north", "south")}
+        sources = [
+            run.use(folder / f"{name}.csv", role="raw", rows=len(table), **facts)
+            for name, table in tables.items()
+        ]
         with run.step("merge") as step:
-            step.use(north)
-            step.use(south)
-            tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("north", "south")}
+            for source in sources:
+                step.use(source, role="raw")
             table = pd.concat([each.assign(clinic=name) for name, each in tables.items()])
             merged = step.generate(table, name="merged table")
         with run.step("clean", drop_duplicates=True, drop_missing=True) as step:
-            step.use(merged)
+            step.use(merged, role="merged")
             unique = table.drop_duplicates()
             removed = len(table) - len(unique)
             step.filter("repeated rows", reason="sent twice by the clinic", rows_removed=removed)
@@ -139,7 +141,7 @@ def prepare(folder: Path) -> int:
             step.filter("an empty cell", reason="too few to impute", rows_removed=removed)
             clean = step.generate(whole, name="clean table")
         with run.step("features") as step:
-            step.use(clean)
+            step.use(clean, role="clean")
             step.note("compactness_ratio: chosen by the radiologists, robust to the zoom level")
             featured = whole.assign(
                 compactness_ratio=whole.mean_perimeter**2 / whole.mean_area,
@@ -147,7 +149,7 @@ def prepare(folder: Path) -> int:
             )
             features = step.generate(featured, name="features", kind="feature-set")
         with run.step("split", test_size=0.3, seed=SEED) as step:
-            step.use(features)
+            step.use(features, role="features")
             train, test = train_test_split(
                 featured, test_size=0.3, random_state=SEED, stratify=featured.target
             )

@@ -87,6 +87,12 @@ def run_exec(arguments: argparse.Namespace) -> int:
         # As a shell does, so that scripts around us see what they expect.
         print(f"provgraph: {error}", file=sys.stderr)
         return 127
+    result = done.result
+    for option, files in (("--in", result.files_read), ("--out", result.files_written)):
+        for seen in files:
+            if seen.is_declared and seen.reason is not None:
+                path = os.path.relpath(seen.path)
+                print(f"provgraph: {option} {path} has no digest: {seen.reason}", file=sys.stderr)
     if done.receipt is not None:
         print(
             f"provgraph: recorded {labels.name} as run {done.run_id}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from provgraph.cli.asking import reader
+from provgraph.cli.output import counted
 from provgraph.errors import StorageError, UsageError
 from provgraph.service.exporting import RDF_FORMATS, export_bundle, export_rdf, save_bundle
 
@@ -41,8 +43,8 @@ def run_export(arguments: argparse.Namespace) -> int:
             members = export_bundle(opened, arguments.thing)
         save_bundle(members, Path(arguments.out))
         count = sum(name.endswith("/graph.nq") for name in members)
-        print(f"wrote {arguments.out}: {count} records, {len(members)} files")
-        print(f"check it anywhere with: provgraph verify {arguments.out}")
+        print(f"wrote {arguments.out}: {counted(count, 'record')}, {len(members)} files")
+        print(f"check it anywhere with: provgraph verify {shlex.quote(arguments.out)}")
         return 0
     with reader() as opened:
         data = export_rdf(opened, arguments.thing, arguments.format)

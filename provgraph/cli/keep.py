@@ -11,7 +11,7 @@ from provgraph.cli.output import console
 from provgraph.errors import UntrustedError
 from provgraph.ledger.erasing import is_unfinished
 from provgraph.service import asking, recovery
-from provgraph.service.home import readable_ledger
+from provgraph.service.home import index_folder, readable_ledger
 from provgraph.settings import TABLE, load
 
 
@@ -131,7 +131,7 @@ def run_reindex(_: argparse.Namespace) -> int:
     require_home(settings)
     with indexing_progress() as progress:
         size = asking.reindex(settings, progress=progress)
-    print(f"indexed {size} ledger entries into {settings.index_folder}")
+    print(f"indexed {size} ledger entries into {index_folder(settings)}")
     return 0
 
 

@@ -54,6 +54,11 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun: `1 record`, `2 records`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def short(iri: str) -> str:
     """Shorten an IRI for reading: prefixes for terms, the first digits of digests and ids."""
     if iri.startswith(vocab.ID):

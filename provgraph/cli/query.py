@@ -9,6 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from provgraph.cli.asking import (
     FORMATS,
     add_format,
@@ -19,6 +21,7 @@ from provgraph.cli.asking import (
 )
 from provgraph.cli.output import (
     console,
+    counted,
     native,
     print_csv,
     print_json,
@@ -114,7 +117,7 @@ def run_query(arguments: argparse.Namespace) -> int:
         say_meant(out, meant)
         erased = chain.from_iterable(answer.erased.values())
         say_erased(out, erased, records=answer.erased_records)
-        out.print(_footer(len(answer.rows), answer.ledger_size))
+        out.print(_footer(len(answer.rows), answer.ledger_size, empty=answer.empty))
     return 0
 
 
@@ -175,11 +178,8 @@ def _example(query: CannedQuery) -> str:
     return f"provgraph query {query.id} {given}"
 
 
-def _footer(rows: int, ledger_size: int) -> str:
+def _footer(rows: int, ledger_size: int, *, empty: str = "") -> str:
     if rows == 0:
-        return (
-            f"[dim]no rows: nothing of this kind was recorded (at ledger size {ledger_size});"
-            " what was not recorded is unknown, not absent[/dim]"
-        )
-    plural = "row" if rows == 1 else "rows"
-    return f"[dim]{rows} {plural} at ledger size {ledger_size}[/dim]"
+        empty = empty or "nothing of this kind was recorded; what was not recorded is unknown"
+        return f"[dim]no rows: {escape(empty)} (at ledger size {ledger_size})[/dim]"
+    return f"[dim]{counted(rows, 'row')} at ledger size {ledger_size}[/dim]"

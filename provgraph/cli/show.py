@@ -12,6 +12,7 @@ from provgraph import vocab
 from provgraph.cli.asking import add_format, erasures_json, reader, say_erased, say_meant
 from provgraph.cli.output import (
     console,
+    counted,
     native,
     print_csv,
     print_json,
@@ -52,9 +53,12 @@ _MAX_VALUES: Final = 12
 _COLUMNS: Final = {
     "label": "",
     "model": "",
+    "by": "",
     "status": "",
     "stage": "",
     "reason": "",
+    "target": "",
+    "meaning": "",
     "metric": "",
     "value": f"{vocab.XSD}decimal",
     "rows": f"{vocab.XSD}integer",
@@ -62,6 +66,10 @@ _COLUMNS: Final = {
     "project": "",
     "at": f"{vocab.XSD}dateTime",
 }
+
+
+# Columns that name another thing; people see what it is called.
+_THINGS: Final = frozenset({"model", "by"})
 
 
 def add_show(commands: Any, text: str) -> argparse.ArgumentParser:
@@ -137,11 +145,13 @@ def run_list(arguments: argparse.Namespace) -> int:
         ]
         print_json({"ledger_size": size, "rows": listed})
         return 0
-    names = {} if arguments.kind == "runs" else labels
+    # Runs are often called alike: their first column says which is which.
+    things = {row[0] for row in rows} if arguments.kind == "runs" else set()
+    names = {iri: label for iri, label in labels.items() if f"<{iri}>" not in things}
     print_table(columns, rows, labels=names, say_empty=False)
     for run in runs:
         print(f"going: {run.name}  {run.id}  since {run.started_at:%Y-%m-%d %H:%M:%S}Z")
-    console().print(f"[dim]{len(rows)} {arguments.kind} at ledger size {size}[/dim]")
+    console().print(f"[dim]{counted(len(rows), arguments.kind[:-1])} at ledger size {size}[/dim]")
     return 0
 
 
@@ -150,7 +160,7 @@ def _row(node: Node) -> Row:
         text = node.title if name == "label" else node.fact(name)
         if not text:
             return None
-        if name == "model":
+        if name in _THINGS:
             return Term(f"<{text}>")
         return typed(text, datatype) if datatype else string(text)
 
@@ -214,6 +224,7 @@ def _print(found: Description) -> None:
         if (
             "#" not in subject.removeprefix(vocab.BASE)
             or "#evaluation" in subject
+            or "#entity" in subject
             or "#step" in subject
         ):
             incoming.setdefault(predicate, []).append(subject)
@@ -224,7 +235,7 @@ def _print(found: Description) -> None:
         table.add_row(f"← {_name(predicate)}", escape("\n".join(lines)))
     out.print(table)
     out.print(
-        f"[dim]said by {len(found.records)} record{'' if len(found.records) == 1 else 's'}"
+        f"[dim]said by {counted(len(found.records), 'record')}"
         f" at ledger size {found.ledger_size}[/dim]"
     )
 
@@ -233,12 +244,16 @@ def _value(value: Term, found: Description, names: dict[str, str]) -> str:
     part = found.parts.get(value[1:-1])
     if part is None:
         return readable(value, {k: v for k, v in names.items() if v})
+    words = {predicate: readable(each, names) for predicate, each in part}
+    if f"{vocab.PG}field" in words:  # something that is missing
+        return f"{words[f'{vocab.PG}field']}: {words.get(f'{vocab.PG}reason', 'no reason given')}"
     facts = [
-        f"{_name(predicate)} {readable(each, names)}"
+        f"{_name(predicate)} {_value(each, found, names)}"
         for predicate, each in part
         if predicate not in _HIDDEN and not predicate.endswith(("wasGeneratedBy", "partOfRun"))
     ]
     label = names.get(value[1:-1])
+    facts = [fact for fact in facts if fact != f"description {label}"]
     return "  ".join([label, *facts] if label else facts)
 
 

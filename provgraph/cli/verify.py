@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from provgraph.cli.output import console
+from provgraph.cli.output import console, counted
 from provgraph.cli.terminal import printable
 from provgraph.cli.verify_ledger import (
     add_ledger_options,
@@ -103,7 +103,8 @@ def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
     if arguments.quiet:
         return 0
     out.print(
-        f"[bold green]verified[/bold green]: {len(bundle.records)} records behind {escape(printable(bundle.root))}"
+        f"[bold green]verified[/bold green]: {counted(len(bundle.records), 'record')}"
+        f" behind {escape(printable(bundle.root))}"
     )
     if not bundle.is_pinned:
         out.print(

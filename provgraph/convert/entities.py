@@ -227,6 +227,14 @@ class Sheet:
             if label is not None:
                 add(predicate, LABEL, label)
 
+    def role(self, name: str | None) -> Term | None:
+        """Return the IRI of a role, described where it does not show the name; None for no role."""
+        if name is None:
+            return None
+        iri, label = _property(vocab.ROLE, name)
+        self.add(iri, LABEL, label)
+        return iri
+
     def _licence(self, iri: Term, licence: str) -> None:
         if _SPDX_ID.fullmatch(licence):
             self.add(iri, vocab.LICENSE, terms.iri(f"https://spdx.org/licenses/{licence}"))

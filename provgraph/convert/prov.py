@@ -280,7 +280,7 @@ def _data_flow(
             sheet.add(activity, PROV_T["qualifiedUsage"], node)
             sheet.add(node, A, PROV_T["Usage"])
             sheet.add(node, PROV_T["entity"], entity)
-            sheet.add(node, PROV_T["hadRole"], _role(usage.role))
+            sheet.add(node, PROV_T["hadRole"], sheet.role(usage.role))
             sheet.time(node, PROV_T["atTime"], usage.at)
     for generation in generated:
         entity = sheet.entity(generation.entity)
@@ -290,7 +290,7 @@ def _data_flow(
             sheet.add(entity, PROV_T["qualifiedGeneration"], node)
             sheet.add(node, A, PROV_T["Generation"])
             sheet.add(node, PROV_T["activity"], activity)
-            sheet.add(node, PROV_T["hadRole"], _role(generation.role))
+            sheet.add(node, PROV_T["hadRole"], sheet.role(generation.role))
             sheet.time(node, PROV_T["atTime"], generation.at)
         sources: Iterable[Term] = inputs
         if generation.derived_from is not None:
@@ -298,10 +298,6 @@ def _data_flow(
         for source in sources:
             if source != entity:
                 sheet.add(entity, PROV_T["wasDerivedFrom"], source)
-
-
-def _role(role: str | None) -> Term | None:
-    return None if role is None else terms.iri(vocab.role_iri(role))
 
 
 def _evaluation(sheet: Sheet, run: Term, evaluation: Evaluation) -> None:

@@ -4,7 +4,7 @@ A query file runs unchanged in any SPARQL tool. Its parameters are the lines
 `VALUES ?name { UNDEF }`; binding replaces that one line by `VALUES ?name { <term> … }`, so a value
 can never become syntax, and a path starts from a bound end (700 times faster than a FILTER).
 
-Front matter: id, name, title, help, tags, and `[parameters.<name>]` with type and help. Types are
+Front matter: id, name, title, help, what no rows mean (empty), tags, and `[parameters.<name>]` with type and help. Types are
 `thing` (anything that `provgraph show` understands), `text`, `integer` and `time`.
 """
 
@@ -45,6 +45,7 @@ class CannedQuery:
     name: str
     title: str
     help: str
+    empty: str
     tags: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     text: str
@@ -126,6 +127,7 @@ def parse(text: str, *, where: str) -> CannedQuery:
             name=data["name"],
             title=data["title"],
             help=data["help"],
+            empty=data["empty"],
             tags=tuple(data["tags"]),
             parameters=tuple(
                 Parameter(name=name, type=row["type"], help=row["help"])

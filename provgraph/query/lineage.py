@@ -37,11 +37,12 @@ _USED: Final = """PREFIX prov: <http://www.w3.org/ns/prov#>
 SELECT DISTINCT ?activity ?entity ?role WHERE {{ {values}
   {{ ?activity prov:used ?entity }} UNION
   {{ ?activity prov:qualifiedUsage ?u . ?u prov:entity ?entity . ?u prov:hadRole ?role }}
-}}"""
+}} ORDER BY ?role"""
 
 _FACTS: Final = {
     f"{vocab.RDF}type": "types",
     f"{vocab.RDFS}label": "label",
+    f"{vocab.DCTERMS}description": "description",
     f"{vocab.PG}digest": "digest",
     f"{vocab.PG}rowCount": "rows",
     f"{vocab.PG}columnCount": "columns",
@@ -49,6 +50,8 @@ _FACTS: Final = {
     f"{vocab.PG}status": "status",
     f"{vocab.PG}reason": "reason",
     f"{vocab.PG}stage": "stage",
+    f"{vocab.PG}target": "target",
+    f"{vocab.PG}meaning": "meaning",
     f"{vocab.PG}model": "model",
     f"{vocab.PG}metricName": "metric",
     f"{vocab.PG}value": "value",
@@ -59,6 +62,8 @@ _FACTS: Final = {
     f"{vocab.DC}source": "source",
     f"{vocab.PROV}startedAtTime": "at",
     f"{vocab.PROV}generatedAtTime": "at",
+    f"{vocab.PROV}wasAssociatedWith": "by",
+    f"{vocab.PROV}wasAttributedTo": "by",
     f"{vocab.PROV}wasInvalidatedBy": "invalidated",
     f"{vocab.PROV}specializationOf": "version_of",
     f"{vocab.PG}partOfRun": "run",
@@ -87,7 +92,7 @@ class Node:
             parts = [unquote(part) for part in rest.split("/")]
             if not head and len(parts) == 4 and parts[2] in self.facts.get("label", ()):
                 return f"{parts[2]}:{parts[3]}"
-        return self.fact("label") or ""
+        return self.fact("label") or self.fact("description") or ""
 
     def fact(self, name: str) -> str | None:
         """Return the first value of a fact, None where it is not recorded."""
@@ -141,18 +146,21 @@ def describe(select: Select, iris: Iterable[str]) -> dict[str, Node]:
 
 
 def usage_roles(select: Select, activities: Iterable[str]) -> dict[tuple[str, str], str | None]:
-    """Return (activity, used entity) to the role, None where no role was said."""
-    roles: dict[tuple[str, str], str | None] = {}
+    """Return (activity, used entity) to its roles in words, None where no role was said.
+
+    One thing in two roles, such as `test, train`, is what an auditor looks for.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
     for block in _blocks(sorted(set(activities))):
         for activity, entity, role in select(
             _USED.format(values=values_block("activity", block))
         ).rows:
             if activity is None or entity is None:
                 continue
-            key = (activity[1:-1], entity[1:-1])
-            name = None if role is None else role[1:-1].rsplit("/", 1)[-1]
-            roles[key] = name or roles.get(key)
-    return roles
+            roles = found.setdefault((activity[1:-1], entity[1:-1]), [])
+            if role is not None:
+                roles.append(unquote(role[1:-1].rsplit("/", 1)[-1]))
+    return {key: ", ".join(roles) or None for key, roles in found.items()}
 
 
 def plain(term: Term) -> str:

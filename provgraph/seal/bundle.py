@@ -197,7 +197,8 @@ def verify_bundle(
 
         step = 9
         attachments = _check_attachments(members, records)
-        passed(f"{len(attachments)} attachments have the digests that signed graphs name")
+        plural = "attachment has" if len(attachments) == 1 else "attachments have"
+        passed(f"{len(attachments)} {plural} the digests that signed graphs name")
     except (UntrustedError, FormatError) as error:
         raise UntrustedError(f"step {step}: {error}") from None
     return VerifiedBundle(

@@ -226,10 +226,12 @@ def open_note(data: bytes, keys: Sequence[NoteKey]) -> Note:
         signatures.append(_verified(key, blob[_KEY_ID_BYTES:], body))
     # 4.
     if not signatures:
+        # A name is anybody's to take; the id after it, as in a verifier key, tells keys apart.
+        found = ", ".join(f"{name}+{blob[:_KEY_ID_BYTES].hex()}" for name, blob in lines)
+        expected = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in keys)
         raise UntrustedError(
-            f"note: no signature by a known key; it is signed by"
-            f" {', '.join(name for name, _ in lines)},"
-            f" known are {', '.join(key.name for key in keys) or 'none'}"
+            f"note: no signature by a known key; it is signed by {found},"
+            f" known are {expected or 'none'}"
         )
     return Note(body=body, signatures=tuple(signatures))
 

@@ -129,7 +129,7 @@ def run(
             return Run(None, name="")
         return Run(
             _LazySink(settings),
-            name=name.__name__ if callable(name) else name or _script_name(),
+            name=_name(name),
             project=project,
             experiment=experiment,
             owner=(settings.owner or None) if owner is None else owner,
@@ -145,6 +145,16 @@ def run(
 
     factory = RunFactory(make)
     return factory(name) if callable(name) else factory  # callable: @provgraph.run, bare
+
+
+def _name(given: Any) -> Any:
+    """Return the run's name: what was given, a function's, or the script's.
+
+    Nothing is asked of a foreign object: an array has no truth value, a partial has no name.
+    """
+    if callable(given):
+        given = getattr(given, "__name__", None)
+    return _script_name() if given is None or (isinstance(given, str) and not given) else given
 
 
 def _script_name() -> str:

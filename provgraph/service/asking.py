@@ -32,7 +32,7 @@ from provgraph.query import catalogue, erasures, lineage
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
 from provgraph.seal.entry import TOMBSTONE, parse_entry
-from provgraph.service.home import readable_ledger
+from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.recovery import Recovered, recover
 from provgraph.service.sweeping import carry_on
 from provgraph.service.things import KINDS, Resolved, content_digest, resolve
@@ -69,6 +69,7 @@ class Answer:
     """Rows of canonical terms, labels for the IRIs in them, and the ledger size they hold for."""
 
     title: str
+    empty: str  # what it means that there are no rows: never that all is well
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     labels: Mapping[str, str]
@@ -171,6 +172,7 @@ class Reader:
         columns, rows = self._say_erased(solutions, touched)
         return Answer(
             title=query.title,
+            empty=query.empty,
             columns=columns,
             rows=rows,
             labels=self.labels(solutions.rows),
@@ -262,11 +264,14 @@ class Reader:
         """
         iri = self.resolve_one(text)
         statements = self._statements(iri)
-        parts = {
-            value[1:-1]: self._statements(value[1:-1])
-            for _, value in statements
-            if value.startswith(f"<{iri}#")
-        }
+        parts: dict[str, tuple[tuple[str, Term], ...]] = {}
+        # Two levels: a run has an input, which has no digest, for a reason.
+        around = statements
+        for _ in range(2):
+            found = {value[1:-1] for _, value in around if value.startswith(f"<{iri}#")}
+            new = {each: self._statements(each) for each in sorted(found - parts.keys())}
+            parts |= new
+            around = tuple(statement for part in new.values() for statement in part)
         incoming = tuple(
             (predicate[1:-1], subject[1:-1])
             for subject, predicate in self.index.select(
@@ -421,7 +426,7 @@ def open_reader(settings: Settings, *, progress: Progress | None = None) -> Iter
     carry_on(settings)
     with (
         readable_ledger(settings) as ledger,
-        open_index(settings.index_folder, wait_s=settings.index_wait_s) as index,
+        open_index(index_folder(settings), wait_s=settings.index_wait_s) as index,
     ):
         reader = Reader(settings, ledger, index, recovered)
         reader.ledger_size = bring_up_to_date(index, ledger, progress=progress)
@@ -494,7 +499,7 @@ def reindex(settings: Settings, *, progress: Progress | None = None) -> int:
     """Throw the index away and build it from the ledger."""
     with (
         readable_ledger(settings) as ledger,
-        open_index(settings.index_folder, wait_s=settings.index_wait_s) as index,
+        open_index(index_folder(settings), wait_s=settings.index_wait_s) as index,
     ):
         return rebuild_index(index, ledger, progress=progress)
 

@@ -4,7 +4,7 @@
 <home>/keys/            producer.pem seals records, steward.pem what decides about the ledger,
                         log.pem signs checkpoints, and log-mldsa.pem those that leave the ledger
 <home>/journal/         runs that are going
-<home>/index/           disposable
+<home>/index/           disposable; elsewhere where the home is read-only
 
 The ledger stays open between records, since opening costs more than writing. It is used by one
 thread at a time, and closed before the process forks: SQLite keeps its locks per process, and a
@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from provgraph import disk
-from provgraph.errors import StorageError, UsageError
+from provgraph.capture.journal import fallback_folder, make_private
+from provgraph.errors import IndexUnavailableError, StorageError, UsageError
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.keys import Signer, load_or_create_signer
 from provgraph.seal.mldsa import load_mldsa_signer, load_or_create_mldsa_signer
@@ -134,6 +135,33 @@ def readable_ledger(settings: Settings) -> Ledger:
         NotFoundError: nothing has been recorded here yet.
     """
     return Ledger.open(settings.ledger_path, log_signer=None, clock=utc_now, read_only=True)
+
+
+def index_folder(settings: Settings) -> Path:
+    """Return where the index is: in the home, or where that is read-only, in a temporary folder.
+
+    An auditor may be handed a home that nobody can write any more; the index is disposable.
+
+    Raises:
+        IndexUnavailableError: the temporary folder is somebody else's.
+    """
+    if os.access(settings.home, os.W_OK) or not settings.home.exists():
+        return settings.index_folder
+    temporary = temporary_index(settings).parent
+    try:
+        make_private(temporary)
+    except OSError as error:
+        raise IndexUnavailableError(
+            f"{settings.home} is read-only, and the index cannot be in {temporary}:"
+            f" {error.strerror or error}; make one of them writable, or set TMPDIR"
+        ) from error
+    logger.info("home read-only, index elsewhere folder=%s", temporary)
+    return temporary_index(settings)
+
+
+def temporary_index(settings: Settings) -> Path:
+    """Return where this user's index of a read-only home is."""
+    return fallback_folder(settings.index_folder) / "index"
 
 
 def _opened(settings: Settings) -> Ledger:

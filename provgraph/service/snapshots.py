@@ -23,7 +23,7 @@ from typing import Final
 from provgraph.errors import DamagedIndexError, NotFoundError, ProvgraphError
 from provgraph.index.store import open_index
 from provgraph.service.asking import bring_up_to_date, rebuild_index
-from provgraph.service.home import readable_ledger
+from provgraph.service.home import index_folder, readable_ledger
 from provgraph.settings import Settings
 
 logger: Final = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class SnapshotKeeper:
         with readable_ledger(settings) as ledger:
             if not is_forced and ledger.size() == self.ledger_size:
                 return None
-            with open_index(settings.index_folder, wait_s=settings.index_wait_s) as index:
+            with open_index(index_folder(settings), wait_s=settings.index_wait_s) as index:
                 size = bring_up_to_date(index, ledger)
                 folder = self._folder / f"{size:012d}-{secrets.token_hex(4)}"
                 try:
@@ -177,7 +177,7 @@ class SnapshotKeeper:
         settings = self._settings
         with (
             readable_ledger(settings) as ledger,
-            open_index(settings.index_folder, wait_s=settings.index_wait_s) as index,
+            open_index(index_folder(settings), wait_s=settings.index_wait_s) as index,
         ):
             rebuild_index(index, ledger)
 

@@ -22,7 +22,7 @@ from provgraph.capture import journal
 from provgraph.errors import ProvgraphError, StorageError
 from provgraph.index.store import open_index
 from provgraph.ledger.erasing import Mark, scrub, settle
-from provgraph.service.home import writable_ledger
+from provgraph.service.home import temporary_index, writable_ledger
 from provgraph.settings import Settings
 
 logger: Final = logging.getLogger(__name__)
@@ -95,9 +95,11 @@ def _sweep_journals(settings: Settings, ids: Collection[str]) -> None:
 
 
 def _sweep_index(settings: Settings) -> None:
-    if settings.index_folder.parent.exists():
-        with open_index(settings.index_folder, wait_s=settings.index_wait_s) as index:
-            index.discard()
+    # While the home was read-only it was indexed elsewhere.
+    for folder in (settings.index_folder, temporary_index(settings)):
+        if folder.parent.exists():
+            with open_index(folder, wait_s=settings.index_wait_s) as index:
+                index.discard()
 
 
 def _sweep_snapshots(settings: Settings) -> list[str]:

@@ -423,6 +423,7 @@ def test_q15_measured_later_and_logged(reader):
             "kind": "logged by the run",
             "metric": "loss",
             "value": 0.25,
+            "method": "last of 3 logged, from 0.25 to 0.9",
             "evaluation": f"{THIRD}#series-1",
         },
         {

@@ -17,6 +17,8 @@ from story import (
     uuid_of,
 )
 
+import provgraph
+from provgraph.cli.main import main
 from provgraph.cli.output import native
 from provgraph.records import (
     Entity,
@@ -30,6 +32,7 @@ from provgraph.records import (
     Usage,
 )
 from provgraph.service.asking import open_reader
+from provgraph.settings import load
 
 TABLE = Entity(kind="dataset", digest=content("table.csv"), name="table.csv")
 SHARED = Entity(kind="dataset", uri="s3://acme/shared.csv")
@@ -133,3 +136,55 @@ def test_q22_does_not_call_unpinned_data_unchanged(tmp_path):
     assert ask(home, "Q22", "what name only value", before="m:1", after="m:2") == [
         ("data", "s3://acme/shared.csv", "unknown", "s3://acme/shared.csv"),
     ]
+
+
+# ---- names of any characters, through capture and out again ------------------------------------------
+NAME = "a \"name\" with 'quotes', a / and: 🚀 %41"
+
+
+def test_names_of_any_characters_come_out_as_they_went_in(home, tmp_path):
+    data, model = tmp_path / "data.csv", tmp_path / "model.bin"
+    data.write_text("a,b\n")
+    model.write_text("model")
+    with provgraph.run(NAME, experiment=NAME, owner=NAME) as run:
+        run.use(data, role=NAME)
+        run.log_params(**{NAME: NAME})
+        run.log_metrics(**{NAME: 1.0})
+        run.generate(model, role="model", name=NAME, version=NAME)
+    told_home = Home(settings=load(), environ={})
+    called = f"{NAME}:{NAME}"
+    assert ask(told_home, "Q02", "role", model=called) == [(NAME,)]
+    assert (NAME, NAME) in ask(told_home, "Q10", "name value", run=called)
+    assert ask(told_home, "Q15", "metric value", model=called) == [(NAME, 1)]
+    assert ask(told_home, "Q13", "label owner models", experiment=NAME) == [(NAME, NAME, called)]
+
+
+def test_q15_gives_a_series_once(home, tmp_path):
+    model = tmp_path / "model.bin"
+    model.write_text("model")
+    with provgraph.run("train", owner="ada") as run:
+        for step in range(3):
+            run.log_metrics({"log loss": 1 / (step + 1), "lr": 0.1}, step=step)
+        run.log_metrics(auc=0.9)
+        run.generate(model, role="model", name="m", version="1")
+    found = ask(Home(settings=load(), environ={}), "Q15", "kind metric value method", model="m:1")
+    assert found == [
+        ("logged by the run", "auc", 0.9, None),
+        ("logged by the run", "log loss", 1 / 3, f"last of 3 logged, from {1 / 3} to 1"),
+        ("logged by the run", "lr", 0.1, "last of 3 logged, from 0.1 to 0.1"),
+    ]
+
+
+def test_one_table_in_two_roles_is_seen(home, tmp_path, capsys):
+    # What was trained and tested on is the same: the first thing an auditor asks.
+    data, model = tmp_path / "data.csv", tmp_path / "model.bin"
+    data.write_text("a,b\n")
+    model.write_text("model")
+    with provgraph.run("train", owner="ada") as run:
+        run.use(data, role="train")
+        run.use(data, role="test")
+        run.generate(model, role="model", name="m", version="1")
+    assert main(["lineage", "m:1"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].strip().startswith("└── test, train:  data.csv")
+    found = ask(Home(settings=load(), environ={}), "Q02", "role label", model="m:1")
+    assert found == [("test", "data.csv"), ("train", "data.csv")]

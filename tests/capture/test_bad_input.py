@@ -86,6 +86,33 @@ def test_a_path_that_cannot_be_read_is_kept_by_name(careful_home, tmp_path, capl
     assert facts.one(facts.run, "status") == "completed"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "field", "reason"),
+    [
+        ({"threshold": "about 0.9"}, "auc threshold", "expected a number or a comparison"),
+        ({"interval": (0.8,)}, "auc interval", "expected (low, high[, level]), found 1 values"),
+        ({"interval": 0.8}, "auc interval", "TypeError: 'float' object is not iterable"),
+        ({"n": 10.5}, "auc n", "expected a whole number, found float 10.5"),
+    ],
+)
+def test_an_argument_of_an_evaluation_that_makes_no_sense_costs_only_itself(
+    careful_home, caplog, wrong, field, reason
+):
+    arguments = {"interval": (0.8, 0.95), "n": 10, "threshold": 0.7} | wrong
+    with provgraph.run("train", owner="ada") as run:
+        run.evaluate(None, None, metric="auc", value=0.9, **arguments)
+    facts = facts_of(run.receipt)
+    (evaluation,) = facts.all("Evaluation")
+    assert facts.one(evaluation, "value") == "0.9"
+    kept = {"intervalLow": "0.8", "sampleSize": "10", "threshold": ">= 0.7"}
+    lost = {"interval": "intervalLow", "n": "sampleSize", "threshold": "threshold"}[
+        next(iter(wrong))
+    ]
+    assert {name: facts.one(evaluation, name) for name in kept} == kept | {lost: None}
+    assert facts.missing(facts.run)[field].startswith(reason) == True  # noqa: E712
+    assert [line for line in said(caplog) if field in line] != []
+
+
 def used_name(facts) -> str:
     (node,) = facts.of(facts.run, "prov:qualifiedUsage")
     return str(facts.one(node, "prov:entity"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from readback import facts_of, records, runs, verified
 
@@ -101,6 +103,15 @@ def test_a_bare_decorator_takes_the_name_of_the_function():
 
     assert clean_up(1) == 2
     assert [facts.one(facts.run, "rdfs:label") for facts in runs()] == ["clean_up"]
+
+
+def test_a_name_of_any_kind_raises_nothing(careful_home):
+    # An array has no truth value, and a partial, though it can be called, no name.
+    with provgraph.run(np.arange(2), owner="ada"):
+        pass
+    provgraph.run(functools.partial(int, 1), owner="ada")()
+    names = [facts.one(facts.run, "rdfs:label") for facts in runs()]
+    assert names == ["array([0, 1])", Path(sys.modules["__main__"].__file__).stem]
 
 
 @pytest.mark.usefixtures("home")

@@ -314,10 +314,10 @@ def test_an_evaluation_derives_from_model_and_data(files):
     ("wrong", "message"),
     [
         ({"value": "good"}, "expected a number, found str 'good'"),
-        ({"interval": (0.1,)}, r"interval: expected \(low, high\[, level\]\), found 1 values"),
-        ({"interval": (0.1, "high")}, "expected a number, found str 'high'"),
-        ({"n": 10.5}, "n: expected a whole number, found float 10.5"),
-        ({"threshold": "about 0.9"}, "threshold: expected a number or a comparison"),
+        ({"interval": (0.1,)}, r"auc interval: expected \(low, high\[, level\]\), found 1 values"),
+        ({"interval": (0.1, "high")}, "auc interval: expected a number, found str 'high'"),
+        ({"n": 10.5}, "auc n: expected a whole number, found float 10.5"),
+        ({"threshold": "about 0.9"}, "auc threshold: expected a number or a comparison"),
     ],
 )
 def test_an_evaluation_that_makes_no_sense_is_refused(wrong, message):

@@ -12,7 +12,7 @@ from readback import facts_of
 
 import provgraph
 from provgraph import vocab
-from provgraph.capture.things import Handle, entity_of
+from provgraph.capture.things import Handle, entity_of, unknown_thing
 from provgraph.digests import Digest
 from provgraph.records import Entity, Missing
 
@@ -309,3 +309,11 @@ def test_a_file_name_that_is_no_utf_8_keeps_its_bytes_in_the_location(tmp_path):
     content = vocab.content_iri(Digest("sha256", hashlib.sha256(b"x").hexdigest()))
     assert facts.of(content, "rdfs:label") == ["caf\ufffd \ufffd.csv"]
     assert facts.of(content, "prov:atLocation") == [f"{tmp_path.as_uri()}/caf%E9%20%FF.csv"]
+
+
+def test_a_handle_says_what_it_stands_for_in_one_line(csv):
+    assert repr(Handle(described(csv))) == f"<dataset {csv.name}, {described(csv).digest}>"
+    model = Handle(Entity(kind="model", uri="hf://bert", version="3"))
+    assert repr(model) == "<model hf://bert:3, no digest: none known>"
+    lost = Handle(unknown_thing("no such file"))
+    assert repr(lost) == "<file nameless, no digest: no such file>"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import subprocess
 import sys
 
@@ -200,6 +201,55 @@ def test_a_users_mistake_is_one_clear_line_and_code_2(told, capsys, arguments, s
 def test_a_value_never_becomes_syntax(told, capsys):
     hostile = 'x" } UNION { ?s ?p ?o } #'
     assert rows(capsys, "query", "Q13", "--param", f"experiment={hostile}") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["Q02", "model=churn:2"], ""),
+        (["Q13", "experiment=never"], "no sealed run names this experiment"),
+        (["Q19", "dataset=churn:1"], ""),
+        (["Q22", "before=churn:2", "after=churn:2"], "the two differ in nothing that was recorded"),
+    ],
+)
+def test_no_rows_say_what_that_means_for_the_question(told, capsys, arguments, says):
+    name, *values = arguments
+    _, out, _ = run(capsys, "query", name, *[f"--param={value}" for value in values])
+    assert out.count("no rows: ") == (1 if says else 0)
+    assert out.count(f"no rows: {says}") == (1 if says else 0)
+
+
+def test_who_put_what_where_is_listed(told, capsys):
+    (found,) = rows(capsys, "list", "deployments")
+    assert (found["stage"], found["by"][-17:]) == ("production", "ada%40example.org")
+    _, out, _ = run(capsys, "list", "deployments")
+    assert out.count("ada@example.org") == 1
+    assert out.count("1 deployment at ledger size") == 1
+
+
+def test_the_command_for_the_auditor_can_be_pasted(told, capsys, tmp_path):
+    path = tmp_path / "b of 'mine'.zip"
+    _, out, _ = run(capsys, "export", "churn:2", "--format", "bundle", "--out", str(path))
+    (command,) = [line.partition(": ")[2] for line in out.splitlines() if "verify" in line]
+    assert shlex.split(command) == ["provgraph", "verify", str(path)]
+
+
+def test_an_input_without_a_digest_is_shown_with_the_reason(home, capsys, monkeypatch):
+    monkeypatch.setenv("PROVGRAPH_STRICT", "off")
+    with provgraph.run("lost", owner="ada") as going:
+        going.use("/absent.csv", role="train")
+        going.generate("/nothing.bin", role="model")
+    _, out, _ = run(capsys, "show", "lost")
+    assert out.count("missing digest: no such file: /absent.csv") == 1
+    assert out.count("nothing.bin") == 1
+
+
+def test_declared_files_that_are_not_there_are_said(home, capfd):
+    command = ["exec", "--owner", "a", "--in", "no.csv", "--out", "model=no.bin", "--", "true"]
+    assert main(command) == 0
+    err = capfd.readouterr().err
+    assert err.count("--in no.csv has no digest: no such file: ") == 1
+    assert err.count("--out no.bin has no digest: no such file: ") == 1
 
 
 def test_an_empty_home_says_what_to_do(home, capsys):

@@ -47,7 +47,9 @@ def test_specification_example_has_the_form() -> None:
         "Ognuno sta solo sul cuor della terra\ntrafitto da un raggio di sole:\n\ned è subito sera.\n"
         "\n— quasimodo.example/salvatore NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=\n"
     )
-    with pytest.raises(UntrustedError, match=r"signed by quasimodo\.example/salvatore, known are"):
+    with pytest.raises(
+        UntrustedError, match=r"signed by quasimodo\.example/salvatore\+367ba04b, known are"
+    ):
         open_note(note.encode(), [KEY])
 
 

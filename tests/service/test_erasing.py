@@ -39,7 +39,13 @@ from provgraph.seal.proof import seal
 from provgraph.service import erasing, sweeping
 from provgraph.service.asking import open_reader, reindex
 from provgraph.service.erasing import NAMES, NONE, OPAQUE, Order, carry_out, plan_erasure, resume
-from provgraph.service.home import close_ledger, producer_signer, utc_now, writable_ledger
+from provgraph.service.home import (
+    close_ledger,
+    producer_signer,
+    temporary_index,
+    utc_now,
+    writable_ledger,
+)
 from provgraph.settings import Settings, load
 
 SECRET = "Zacharias Quendelmayr"
@@ -130,6 +136,21 @@ def test_no_byte_is_left_in_any_file_of_the_home(history: Path) -> None:
     assert left(history, pieces) == []
     with writable_ledger(load()) as ledger:
         assert verify_ledger(ledger).erased == 1
+
+
+def test_no_byte_is_left_in_the_index_of_a_home_that_was_read_only(
+    history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    graphs()
+    iri = run_called("screening")
+    pieces = pieces_of(history, SCREENING)
+    elsewhere = temporary_index(load())
+    elsewhere.parent.mkdir(mode=0o700)
+    shutil.copytree(history / "index", elsewhere)
+    assert left(elsewhere.parent, pieces) != []
+    assert erase(iri) == [SCREENING]
+    assert left(elsewhere.parent, pieces) == []
 
 
 def test_the_index_lets_go_and_a_rebuilt_one_is_the_same(history: Path) -> None:
