@@ -74,6 +74,39 @@ def decode(kind: type[T], value: Any) -> T:
         ) from error
 
 
+def find_fault(kind: Any, value: Any, path: str = "") -> tuple[str, str]:
+    """Say where a value that `decode` refuses goes wrong: the path to the part, and why.
+
+    Slow, and for values that were refused only: it tries the parts one by one.
+    """
+    arguments = typing.get_args(kind)
+    options = [option for option in arguments if option is not type(None)]
+    origin = typing.get_origin(kind)
+    parts: list[tuple[str, Any, Any]] = []
+    if origin in {typing.Union, types.UnionType} and len(options) == 1:
+        return find_fault(options[0], value, path)
+    if origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list):
+        parts = [(str(place), arguments[0], item) for place, item in enumerate(value)]
+    elif origin is dict and isinstance(value, dict):
+        parts = [(str(name), arguments[1], item) for name, item in value.items()]
+    elif isinstance(kind, type) and field_names(kind) is not None and isinstance(value, dict):
+        hints = typing.get_type_hints(kind)
+        for name in value:
+            if name not in hints:
+                return f"{path}/{name}", f"there is no such field; there are {', '.join(hints)}"
+        parts = [(name, hints[name], item) for name, item in value.items()]
+    for name, part_kind, item in parts:
+        try:
+            _decoder(part_kind)(item)
+        except Exception:
+            return find_fault(part_kind, item, f"{path}/{name}")
+    try:
+        _decoder(kind)(value)
+    except Exception as error:
+        return path, str(error).replace("__init__()", "this part").partition("\n")[0]
+    return path, "it is refused as a whole"
+
+
 def parse_time(text: str) -> datetime:
     """Read a time as `encode` writes it.
 

@@ -19,11 +19,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from provgraph import __version__
-from provgraph.server import description, graphs, monitor, operations, sparql, trail
+from provgraph.server import description, graphs, monitor, operations, records, sparql, trail
 from provgraph.server.cors import allow_origin, preflight
 from provgraph.server.endpoints import Call, Endpoint, openapi
 from provgraph.server.guard import OPEN
 from provgraph.server.problems import HttpError, respond
+from provgraph.server.schemas import SCHEMAS
 from provgraph.server.services import Services
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -32,6 +33,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *sparql.ENDPOINTS,
     *graphs.ENDPOINTS,
     *description.ENDPOINTS,
+    *records.ENDPOINTS,
     *trail.ENDPOINTS,
 )
 
@@ -54,7 +56,7 @@ def make_app(services: Services) -> Starlette:
         finally:
             await services.close()
 
-    document = openapi(ENDPOINTS, version=__version__, schemas={})
+    document = openapi(ENDPOINTS, version=__version__, schemas=SCHEMAS)
 
     async def describe(_: Call) -> Response:
         return JSONResponse(document)

@@ -34,6 +34,7 @@ from provgraph.index.pool import (
     QueryTooLargeError,
     TooBusyError,
 )
+from provgraph.service.duties import SeparationError
 
 logger: Final = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 # Status and title of each kind of error; the first class that fits counts.
 _TABLE: Final[tuple[tuple[type[ProvgraphError], int, str], ...]] = (
+    (SeparationError, 403, "Separation of duties"),
     (TooBusyError, 503, "Too busy"),
     (QueryTimeoutError, 504, "Query stopped at its deadline"),
     (QueryStoppedError, 503, "Query stopped"),

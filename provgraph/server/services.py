@@ -26,6 +26,7 @@ from provgraph.index.pool import PoolLimits, QueryPool
 from provgraph.server.guard import AccessGuard, Guard
 from provgraph.server.headers import LEDGER_SIZE_HEADER
 from provgraph.service.home import trail_signer, utc_now
+from provgraph.service.ingesting import Ingest
 from provgraph.service.snapshots import SnapshotKeeper
 from provgraph.settings import Settings
 
@@ -47,6 +48,9 @@ class Services:
     clock: Callable[[], datetime]
     cors_origins: frozenset[str]
     trail_path: Path
+    waiting_bytes: int = 0
+    """Of records that are being taken in."""
+    _ingest: Ingest | None = None
     trail: TrailWriter | None = None
     watch: Watch = field(default_factory=Watch)
     counts: tuple[int, dict[str, int]] | None = None
@@ -54,6 +58,7 @@ class Services:
 
     key_source: KeySource | None = None
     """Keys of an OpenID provider, read again now and then."""
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def require_trail(self) -> None:
@@ -136,6 +141,17 @@ class Services:
             cors_origins=frozenset(filter(None, settings.cors_origins.replace(" ", "").split(","))),
         )
 
+    async def ingest(self) -> Ingest:
+        """Return what takes records in, opened when the first one comes.
+
+        Raises:
+            StorageError: the home cannot be written.
+        """
+        async with self._opening:
+            if self._ingest is None:
+                self._ingest = await asyncio.to_thread(Ingest, self.settings)
+        return self._ingest
+
     async def start(self) -> None:
         """Start what needs starting; the server takes requests after it."""
         self.trail = TrailWriter(
@@ -151,6 +167,9 @@ class Services:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # What was handed over is committed before anything else ends.
+        if self._ingest is not None:
+            await asyncio.to_thread(self._ingest.close)
         await self.pool.close()
         await self.snapshots.close()
         if self.trail is not None:

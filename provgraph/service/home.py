@@ -128,6 +128,16 @@ def is_recorded(ledger: Ledger, iri: str) -> bool:
     return True
 
 
+def own_ledger(settings: Settings) -> Ledger:
+    """Open the ledger for writing, made first where there is none; the caller alone uses and closes it.
+
+    Raises:
+        StorageError: the home cannot be written.
+        LedgerError: the file is no ledger, or damaged.
+    """
+    return _opened(settings)
+
+
 def readable_ledger(settings: Settings) -> Ledger:
     """Open the ledger for reading; the caller closes it.
 

@@ -5,7 +5,7 @@ A record is acknowledged by a `Receipt`, which exists only after the ledger's CO
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from provgraph.convert.prov import Converted, content_record_iri, convert, conve
 from provgraph.digests import Digest
 from provgraph.errors import FormatError
 from provgraph.frozen import replace
+from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import NameRow, Pending
-from provgraph.ledger.sqlite import Ledger
 from provgraph.loading import import_lock
 from provgraph.records import (
     Entity,
@@ -94,35 +94,59 @@ def write_record(
         ConflictError: a record of this id has other content.
     """
     with writable_ledger(settings) as ledger:
-        found = _find_receipt(ledger, vocab.record_iri(record_id))
+        found = find_receipt(ledger, vocab.record_iri(record_id))
         if found is not None:
             # A process died after COMMIT and before it could remove its journal: nothing is left
             # to do.
             return found
-        now = utc_now()
-        record, previous = _against_names(ledger, record)
-        context = Context(
-            namespace=ledger.namespace,
-            software_version=__version__,
-            recorded_at=now,
-            previous=previous,
+        pending = prepare_record(
+            ledger,
+            record,
+            record_id=record_id,
+            attachments=attachments,
+            kind=kind,
+            signer=signer or producer_signer(settings),
+            is_recorded=lambda iri: is_recorded(ledger, iri),
         )
-        signer = signer or producer_signer(settings)
-        contents = [(content_record_iri(content), content) for content in _repeated_content(record)]
-        pending = [
-            _pending(convert_content(content, context=context), signer=signer, now=now)
-            for iri, content in contents
-            if not is_recorded(ledger, iri)
-        ]
-        converted, whole = _converted(record, record_id=record_id, context=context)
-        attached = {**(attachments or {}), **whole}
-        pending.append(_pending(converted, signer=signer, now=now, kind=kind, attachments=attached))
         # The one durable write. If the process dies before COMMIT, the ledger is as it was and the
         # journal still has the facts; after it, the record is there and sealing again finds it.
         positions = ledger.append(pending)
         return Receipt(
             record=positions[-1].iri, position=positions[-1].index, ledger_size=ledger.size()
         )
+
+
+def prepare_record(
+    ledger: LedgerReader,
+    record: Record,
+    *,
+    record_id: str,
+    attachments: Mapping[Digest, bytes] | None = None,
+    kind: str = RECORD,
+    signer: Signer,
+    is_recorded: Callable[[str], bool],
+) -> list[Pending]:
+    """Convert and seal a record, and before it what it refers to that the ledger has not got yet.
+
+    The record itself is the last one. Nothing is written here.
+    """
+    now = utc_now()
+    record, previous = _against_names(ledger, record)
+    context = Context(
+        namespace=ledger.namespace,
+        software_version=__version__,
+        recorded_at=now,
+        previous=previous,
+    )
+    pending = [
+        _pending(convert_content(content, context=context), signer=signer, now=now)
+        for content in _repeated_content(record)
+        if not is_recorded(content_record_iri(content))
+    ]
+    converted, whole = _converted(record, record_id=record_id, context=context)
+    attached = {**(attachments or {}), **whole}
+    pending.append(_pending(converted, signer=signer, now=now, kind=kind, attachments=attached))
+    return pending
 
 
 def _converted(
@@ -146,7 +170,8 @@ def _converted(
     raise AssertionError("the last of KEPT returns or raises")
 
 
-def _find_receipt(ledger: Ledger, iri: str) -> Receipt | None:
+def find_receipt(ledger: LedgerReader, iri: str) -> Receipt | None:
+    """Return where a record stands already, None where it does not."""
     index = ledger.find(iri)
     if index is None:
         return None
@@ -196,7 +221,7 @@ def _facts_of(graph_nq: bytes, iri: str) -> dict[terms.Term, terms.Term]:
 
 # ---- versions ----------------------------------------------------------------------------------------
 def _against_names(
-    ledger: Ledger, record: Record
+    ledger: LedgerReader, record: Record
 ) -> tuple[Record, dict[tuple[str, str, str], str]]:
     """Find which version each named thing follows, and versions that already mean other bytes."""
     previous: dict[tuple[str, str, str], str] = {}
