@@ -2,8 +2,8 @@
 
 A setting `query_timeout_s` is the environment variable `PROVGRAPH_QUERY_TIMEOUT_S` and the key
 `query_timeout_s` in `<home>/config.toml`. What describes one process and not a home is read from the
-environment alone, where it is used: `PROVGRAPH_KEY_PASSPHRASE` (a secret), `PROVGRAPH_PARENT_RUN`,
-`PROVGRAPH_ENV_ALLOW` and `PROVGRAPH_CONTAINER_IMAGE` (probes).
+environment alone, where it is used: `PROVGRAPH_KEY_PASSPHRASE`, `PROVGRAPH_PKCS11_PIN` and
+`VAULT_TOKEN` (secrets), `VAULT_ADDR`, `PROVGRAPH_PARENT_RUN`, `PROVGRAPH_ENV_ALLOW` and `PROVGRAPH_CONTAINER_IMAGE` (probes).
 """
 
 from __future__ import annotations
@@ -58,6 +58,26 @@ TABLE: Final = (
         default="",
         unit="text",
         help="Owner of runs that name none.",
+    ),
+    Setting(
+        name="producer_key",
+        default="",
+        unit="text",
+        help="The key that seals records: a file, pkcs11:token=…;object=…?module-path=… or"
+        " vault:<mount>/<key>@<version>; empty: keys/producer.pem, made on first use.",
+    ),
+    Setting(
+        name="steward_key",
+        default="",
+        unit="text",
+        help="The same for the key that seals what decides about the ledger (keys/steward.pem).",
+    ),
+    Setting(
+        name="log_key",
+        default="",
+        unit="text",
+        help="The same for the key that signs checkpoints (keys/log.pem); Ed25519 only, and fixed"
+        " when the ledger is made.",
     ),
     Setting(
         name="query_timeout_s",
@@ -127,6 +147,9 @@ class Settings:
     strict: str
     enabled: bool
     owner: str
+    producer_key: str
+    steward_key: str
+    log_key: str
     query_timeout_s: float
     query_memory_mib: int
     query_rows: int
@@ -151,6 +174,11 @@ class Settings:
     def index_folder(self) -> Path:
         """The disposable index."""
         return self.home / "index"
+
+    @property
+    def trust_folder(self) -> Path:
+        """The trust files that were installed, one per version."""
+        return self.home / "trust"
 
     @property
     def journal_folder(self) -> Path:

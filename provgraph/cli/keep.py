@@ -12,6 +12,7 @@ from provgraph.errors import UntrustedError
 from provgraph.ledger.erasing import is_unfinished
 from provgraph.service import asking, recovery
 from provgraph.service.home import index_folder, readable_ledger
+from provgraph.service.trusting import trust_in_force
 from provgraph.settings import TABLE, load
 
 
@@ -143,13 +144,19 @@ def run_fsck(_: argparse.Namespace) -> int:
     settings = load()
     require_home(settings)
     with readable_ledger(settings) as ledger:
-        report = check_ledger(ledger, processes=cores())
+        report = check_ledger(ledger, processes=cores(), trust=trust_in_force(settings))
     if report.findings:
         raise UntrustedError(f"ledger {ledger.path}: {report.findings[0].message}")
     erased = f", {report.erased} of them erased by tombstones" if report.erased else ""
     print(
         f"ledger {ledger.origin}: all {report.size} entries{erased}, seals and the checkpoint agree"
     )
+    for method, revoked in report.keys.revocations().items():
+        if revoked.counts_before < revoked.index:
+            print(
+                f"what {method.partition('#')[0]} sealed in entries from {revoked.counts_before} on"
+                f" does not count: {revoked.reason}, says entry {revoked.index}"
+            )
     return 0
 
 

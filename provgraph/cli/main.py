@@ -39,6 +39,7 @@ COMMANDS: Final = (
     Command(name="export", module="export", help="hand lineage over, as RDF or verifiable bundle"),
     Command(name="erase", module="erase", help="take a record's content out, for good"),
     Command(name="publish", module="publish", help="write the ledger as tiles for a web server"),
+    Command(name="keys", module="keys", help="whose seals count: rotate, revoke, trust files"),
     Command(name="verify", module="verify", help="check a bundle offline, or a live ledger"),
     Command(name="witness", module="witness", help="run a witness for other people's ledgers"),
     Command(name="fsck", module="keep", help="check the whole ledger of this home"),

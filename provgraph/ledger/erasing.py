@@ -87,7 +87,7 @@ def erase(ledger: Ledger, tombstones: Mapping[int, Pending]) -> list[Position]:
                 continue
             require_erasable(record)
             prepared = prepare(pending)
-            ledger._require_admissible([prepared], start=frontier.size)
+            ledger._require_admissible([prepared], ledger._keys.history(), start=frontier.size)
             claim = read_claim(
                 pending.graph_nq, position=frontier.size, entry=parse_entry(prepared.entry)
             )

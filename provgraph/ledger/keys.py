@@ -6,6 +6,9 @@ the ledger later judges by the same rules (`provgraph.seal.trust`), so what is t
 
 Key events are found through the name table (kind `key`) and verified when they are read. A process
 that appends looks for new ones inside its transaction, so no other process can slip one in between.
+
+Where no key event and no trust file is, every producer is known by use: what judges is then not even
+loaded, so that a run in a plain home pays nothing for it.
 """
 
 from __future__ import annotations
@@ -13,20 +16,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from provgraph.errors import FormatError, KeyRefusedError, UntrustedError
 from provgraph.ledger import compression, schema
 from provgraph.ledger.codec import Prepared, split_sealed
 from provgraph.ledger.reading import LedgerReader
-from provgraph.seal.keyevent import KEY_EVENTS
+from provgraph.seal.entry import KEY_EVENTS, RECORD
 from provgraph.seal.proof import parse_proof_config, verify_seal
-from provgraph.seal.trust import KeyHistory, TrustedKey, admit, require_in_time
-from provgraph.seal.trustfile import TrustFile
 from provgraph.terms import MAX_GRAPH_BYTES, format_time
 
-TrustSource = Callable[[], TrustFile | None]
+if TYPE_CHECKING:
+    from provgraph.seal.trust import KeyHistory, TrustedKey
+    from provgraph.seal.trustfile import TrustFile
+
+TrustSource = Callable[[], "TrustFile | None"]
 """Says which trust file holds now. Asked in every transaction: it must cost next to nothing."""
+
+# How an entry of the usual kind spells it. No other member can hold a quotation mark, so these bytes
+# stand there and nowhere else.
+_IS_RECORD: Final = f'"kind":"{RECORD}"'.encode()
 
 _EVENTS_AFTER: Final = (
     "SELECT DISTINCT position FROM name WHERE kind = 'key' AND position > ? ORDER BY position"
@@ -42,13 +51,18 @@ class KnownKeys:
         self._history: KeyHistory | None = None
         self._read_to = -1  # the last position whose key event is in the history
 
-    def history(self) -> KeyHistory:
-        """Return what the ledger says now; the caller copies before it adds.
+    def history(self) -> KeyHistory | None:
+        """Return what the ledger says now, None for nothing; the caller copies before it adds.
 
         Raises:
             UntrustedError: a key event that does not count, or a trust file of another ledger.
         """
         trust = self._trust()
+        rows = self._events_after(self._read_to)
+        if trust is None and not rows and self._read_to < 0:
+            return None
+        from provgraph.seal.trust import KeyHistory
+
         if self._history is None or self._history.trust is not trust:
             if trust is not None and trust.says.origin != self._reader.origin:
                 raise UntrustedError(
@@ -56,14 +70,20 @@ class KnownKeys:
                     f" {self._reader.origin}; install the one that belongs to it"
                 )
             self._history, self._read_to = KeyHistory(trust=trust), -1
-        with schema.storage_errors(self._reader.path):
-            rows = self._reader._db.execute(_EVENTS_AFTER, (self._read_to,)).fetchall()
-        for (position,) in rows:
+            rows = self._events_after(-1)
+        for position in rows:
             self._take(self._history, position)
             self._read_to = position
         return self._history
 
+    def _events_after(self, position: int) -> list[int]:
+        with schema.storage_errors(self._reader.path):
+            rows = self._reader._db.execute(_EVENTS_AFTER, (position,)).fetchall()
+        return [each for (each,) in rows]
+
     def _take(self, history: KeyHistory, position: int) -> None:
+        from provgraph.seal.trust import admit
+
         record = self._reader.read(position)
         if record.kind not in KEY_EVENTS:
             return
@@ -83,8 +103,8 @@ class KnownKeys:
 
 
 def require_admissible(
-    batch: Sequence[Prepared], keys: KeyHistory, *, start: int, now: datetime
-) -> KeyHistory:
+    batch: Sequence[Prepared], keys: KeyHistory | None, *, start: int, now: datetime
+) -> KeyHistory | None:
     """Check that the seals of records that are to stand from `start` on count there.
 
     Returns:
@@ -93,7 +113,11 @@ def require_admissible(
     Raises:
         KeyRefusedError: the first one that does not.
     """
-    is_copy = False
+    if keys is None and all(_IS_RECORD in record.entry for record in batch):
+        return None
+    from provgraph.seal.trust import KeyHistory, admit
+
+    keys, is_copy = keys or KeyHistory(), keys is None
     for index, record in enumerate(batch, start):
         # Canonical JSON that `prepare` wrote: a whole parse would cost as much as the signature.
         said = json.loads(record.entry)
@@ -125,6 +149,8 @@ def _require_valid_now(key: TrustedKey, record: Prepared, *, now: datetime) -> N
         raise UntrustedError(
             f"{who} was valid until {format_time(key.valid_until)}, and it is {format_time(now)}"
         )
+    from provgraph.seal.trust import require_in_time
+
     proof = parse_proof_config(split_sealed(record.sealed, record.iri)[1])
     require_in_time(key, created=proof.created)
 

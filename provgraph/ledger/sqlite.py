@@ -23,7 +23,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from provgraph.errors import (
     ConflictError,
@@ -44,7 +44,9 @@ from provgraph.seal.keys import Signer
 from provgraph.seal.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from provgraph.seal.mldsa import MldsaSigner
 from provgraph.seal.note import Checkpoint, Cosigner, open_checkpoint, open_note, sign_checkpoint
-from provgraph.seal.trust import KeyHistory
+
+if TYPE_CHECKING:
+    from provgraph.seal.trust import KeyHistory
 
 
 class Ledger(LedgerReader):
@@ -112,7 +114,10 @@ class Ledger(LedgerReader):
         Raises:
             UntrustedError: a key event that does not count.
         """
-        return self._keys.history().copy()
+        from provgraph.seal.trust import KeyHistory
+
+        known = self._keys.history()
+        return KeyHistory() if known is None else known.copy()
 
     def append(self, items: Sequence[Pending]) -> list[Position]:
         """Take in sealed records, all or none, and sign the checkpoint over them.
@@ -219,10 +224,9 @@ class Ledger(LedgerReader):
         return outcomes
 
     def _require_admissible(
-        self, batch: Sequence[Prepared], keys: KeyHistory | None = None, *, start: int
-    ) -> KeyHistory:
+        self, batch: Sequence[Prepared], keys: KeyHistory | None, *, start: int
+    ) -> KeyHistory | None:
         assert self._clock is not None, "whoever opened it gave one"
-        keys = keys or self._keys.history()
         return require_admissible(batch, keys, start=start, now=self._clock())
 
     def _sign_tree(self, frontier: Frontier) -> None:

@@ -28,10 +28,13 @@ KEY_REVOKE: Final = "key-revoke"  # what a key seals from here on counts no more
 TOMBSTONE: Final = "tombstone"  # the content of an earlier entry was erased
 WITNESS: Final = "witness"  # who cosigns checkpoints from here on
 
+KEY_EVENTS: Final = frozenset({KEY_ADD, KEY_REVOKE})
+
 # The role of the key that seals an entry of each kind: what pipelines record is theirs, what decides
 # about the ledger itself is its steward's.
 PRODUCER: Final = "producer"
 STEWARD: Final = "steward"
+LOG: Final = "log"  # signs checkpoints, and seals no entry
 SEALED_BY: Final = {
     RECORD: PRODUCER,
     KEY_ADD: STEWARD,

@@ -17,13 +17,12 @@ from typing import Final
 
 from provgraph import terms, vocab
 from provgraph.errors import FormatError
-from provgraph.seal.entry import KEY_ADD, KEY_REVOKE, PRODUCER, STEWARD
+from provgraph.seal.entry import KEY_ADD, KEY_REVOKE, LOG, PRODUCER, STEWARD
 from provgraph.seal.keys import require_usable_key
 from provgraph.seal.multikey import parse_verification_method
 from provgraph.terms import Term, format_time
 from provgraph.vocab import LABEL, PROV_T, A, C, P
 
-LOG: Final = "log"  # signs checkpoints
 ACCESS_TRAIL: Final = "access-trail"  # seals who read what
 WITNESS: Final = "witness"  # cosigns checkpoints from outside
 ROLES: Final = (PRODUCER, STEWARD, LOG, ACCESS_TRAIL, WITNESS)
@@ -41,8 +40,6 @@ _ACTS: Final = {
     KEY_ADD: (C["KeyAddition"], PROV_T["wasGeneratedBy"]),
     KEY_REVOKE: (C["KeyRevocation"], PROV_T["wasInvalidatedBy"]),
 }
-KEY_EVENTS: Final = frozenset(_ACTS)
-"""The kinds of entries that are key events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

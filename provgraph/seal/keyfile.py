@@ -9,6 +9,7 @@ What it does not do: it reads no environment, and does not say what a key may be
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -36,22 +37,52 @@ def make_private_key(
     """
 
     def fill(temporary: Path) -> None:
-        from cryptography.hazmat.primitives.serialization import (
-            BestAvailableEncryption,
-            Encoding,
-            KeySerializationEncryption,
-            NoEncryption,
-            PrivateFormat,
-        )
-
-        encryption: KeySerializationEncryption = NoEncryption()
-        if passphrase is not None:
-            encryption = BestAvailableEncryption(passphrase)
-        pem = generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-        temporary.write_bytes(pem)
+        temporary.write_bytes(_pem(generate(), passphrase))
 
     if not path.exists():
         publish_once(path, fill)
+
+
+def rewrite_private_key(path: Path, *, passphrase: bytes | None, new: bytes | None) -> None:
+    """Encrypt the key at path under another passphrase; None writes it unencrypted.
+
+    Raises:
+        StorageError, UntrustedError: as for `read_private_key`.
+    """
+    key = read_private_key(path, passphrase=passphrase)
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(_pem(key, new))
+
+    replacement = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    publish_once(replacement, fill)
+    # If the process dies before this, the key is as it was, and a file `.….new` holds it too.
+    os.replace(replacement, path)
+
+
+def how_kept(path: Path) -> str:
+    """Say how the key at path is kept: `encrypted file`, `file` or `absent`."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return "absent"
+    return "encrypted file" if head.startswith(b"-----BEGIN ENCRYPTED") else "file"
+
+
+def _pem(key: PrivateKeyTypes, passphrase: bytes | None) -> bytes:
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        KeySerializationEncryption,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    encryption: KeySerializationEncryption = NoEncryption()
+    if passphrase is not None:
+        encryption = BestAvailableEncryption(passphrase)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
 def read_private_key(path: Path, *, passphrase: bytes | None) -> PrivateKeyTypes:
@@ -87,7 +118,7 @@ def read_private_key(path: Path, *, passphrase: bytes | None) -> PrivateKeyTypes
             f"the key {path} is encrypted; set PROVGRAPH_KEY_PASSPHRASE"
             if passphrase is None
             else f"the key {path} is not encrypted, but PROVGRAPH_KEY_PASSPHRASE is set;"
-            " unset it, or encrypt the key with `openssl pkcs8 -topk8`"
+            " unset it, or encrypt the key with `provgraph keys passphrase`"
         ) from None
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UntrustedError(

@@ -27,8 +27,8 @@ from datetime import datetime
 from typing import Final, Self
 
 from provgraph.errors import UntrustedError
-from provgraph.seal.entry import PRODUCER, SEALED_BY, STEWARD
-from provgraph.seal.keyevent import COMPROMISED, KEY_EVENTS, KeyAdded, KeyEvent, parse_key_event
+from provgraph.seal.entry import KEY_EVENTS, PRODUCER, SEALED_BY, STEWARD
+from provgraph.seal.keyevent import COMPROMISED, KeyAdded, KeyEvent, parse_key_event
 from provgraph.seal.trustfile import TrustFile
 from provgraph.terms import format_time
 
@@ -133,11 +133,18 @@ class KeyHistory:
                     f" {before} on, which lies ahead"
                 )
             known_end = self._revoked.get(event.method)
-            self._revoked[event.method] = Revocation(
-                index=index if known_end is None else known_end.index,
-                reason=event.reason,
-                counts_before=before if known_end is None else min(before, known_end.counts_before),
-            )
+            if known_end is None:
+                self._revoked[event.method] = Revocation(
+                    index=index, reason=event.reason, counts_before=before
+                )
+            else:
+                # What was learned later can only take more away.
+                is_worse = event.reason == COMPROMISED
+                self._revoked[event.method] = Revocation(
+                    index=known_end.index,
+                    reason=COMPROMISED if is_worse else known_end.reason,
+                    counts_before=min(before, known_end.counts_before),
+                )
         self._last = index
 
     def judge(self, method: str, *, index: int, role: str) -> TrustedKey:
@@ -210,6 +217,10 @@ class KeyHistory:
     def revocation(self, method: str) -> Revocation | None:
         """Return why a key counts no more, or None."""
         return self._revoked.get(method)
+
+    def revocations(self) -> dict[str, Revocation]:
+        """Return every revocation by verification method, in the order of the ledger."""
+        return dict(self._revoked)
 
     def methods(self) -> list[tuple[str, str]]:
         """Return (method, role) of every key that was added, in the order of the ledger."""

@@ -3,6 +3,7 @@
 <home>/ledger.db        the truth
 <home>/keys/            producer.pem seals records, steward.pem what decides about the ledger,
                         log.pem signs checkpoints, and log-mldsa.pem those that leave the ledger
+<home>/trust/           the trust files that were installed
 <home>/journal/         runs that are going
 <home>/index/           disposable; elsewhere where the home is read-only
 
@@ -15,6 +16,7 @@ child that used or closed its parent's connection could damage the file
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import threading
@@ -27,13 +29,14 @@ from provgraph import disk
 from provgraph.capture.journal import fallback_folder, make_private
 from provgraph.errors import IndexUnavailableError, StorageError, UsageError
 from provgraph.ledger.sqlite import Ledger
-from provgraph.seal.keys import Signer, load_or_create_signer
+from provgraph.seal.entry import LOG, PRODUCER, STEWARD
+from provgraph.seal.keys import Signer
 from provgraph.seal.mldsa import load_mldsa_signer, load_or_create_mldsa_signer
+from provgraph.service.signing import passphrase, signer_of
+from provgraph.service.trusting import trust_in_force
 from provgraph.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-PASSPHRASE_VARIABLE = "PROVGRAPH_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not a secret
 
 
 class _Open:
@@ -44,7 +47,6 @@ class _Open:
         self.ledger: Ledger | None = None
         self.identity: tuple[Path, int, int] | None = None  # path, device, inode
         self.recorded: set[str] = set()  # records by content that the ledger is known to hold
-        self.signers: dict[Path, Signer] = {}
 
     def close(self) -> None:
         if self.ledger is not None:
@@ -63,12 +65,12 @@ def utc_now() -> datetime:
 
 def producer_signer(settings: Settings) -> Signer:
     """Return the key that seals records, made on first use."""
-    return _signer(settings.keys_folder / "producer.pem")
+    return signer_of(settings, PRODUCER)
 
 
 def steward_signer(settings: Settings) -> Signer:
     """Return the key that seals what decides about the ledger itself, made on first use."""
-    return _signer(settings.keys_folder / "steward.pem")
+    return signer_of(settings, STEWARD)
 
 
 def trail_signer(settings: Settings) -> Signer:
@@ -78,7 +80,7 @@ def trail_signer(settings: Settings) -> Signer:
 
 def log_signer(settings: Settings) -> Signer:
     """Return the key that signs checkpoints, made on first use."""
-    return _signer(settings.keys_folder / "log.pem")
+    return signer_of(settings, LOG)
 
 
 def cosigned_checkpoint(settings: Settings) -> bytes:
@@ -92,7 +94,7 @@ def cosigned_checkpoint(settings: Settings) -> bytes:
     with writable_ledger(settings) as ledger:
         signer = None
         if ledger.charter.mldsa_key is not None:
-            signer = load_mldsa_signer(_mldsa_path(settings), passphrase=_passphrase())
+            signer = load_mldsa_signer(_mldsa_path(settings), passphrase=passphrase())
         return ledger.cosigned_checkpoint(mldsa_signer=signer, clock=utc_now)
 
 
@@ -144,7 +146,13 @@ def readable_ledger(settings: Settings) -> Ledger:
     Raises:
         NotFoundError: nothing has been recorded here yet.
     """
-    return Ledger.open(settings.ledger_path, log_signer=None, clock=utc_now, read_only=True)
+    return Ledger.open(
+        settings.ledger_path,
+        log_signer=None,
+        clock=utc_now,
+        read_only=True,
+        trust=functools.partial(trust_in_force, settings),
+    )
 
 
 def index_folder(settings: Settings) -> Path:
@@ -188,7 +196,7 @@ def _opened(settings: Settings) -> Ledger:
         # The charter of a new ledger names it; recording needs it never again.
         try:
             mldsa_signer = load_or_create_mldsa_signer(
-                _mldsa_path(settings), passphrase=_passphrase()
+                _mldsa_path(settings), passphrase=passphrase()
             )
         except UsageError as error:
             logger.warning("ledger made without an ML-DSA-44 key: %s", error)
@@ -199,6 +207,7 @@ def _opened(settings: Settings) -> Ledger:
         mldsa_signer=mldsa_signer,
         clock=utc_now,
         namespace=settings.namespace or None,
+        trust=functools.partial(trust_in_force, settings),
     )
 
 
@@ -225,20 +234,8 @@ def _identity(path: Path) -> tuple[Path, int, int] | None:
     return path, status.st_dev, status.st_ino
 
 
-def _signer(path: Path) -> Signer:
-    with _open.lock:
-        if path not in _open.signers or not path.exists():
-            _open.signers[path] = load_or_create_signer(path, passphrase=_passphrase())
-        return _open.signers[path]
-
-
 def _mldsa_path(settings: Settings) -> Path:
     return settings.keys_folder / "log-mldsa.pem"
-
-
-def _passphrase() -> bytes | None:
-    text = os.environ.get(PASSPHRASE_VARIABLE)
-    return text.encode() if text else None
 
 
 def _before_fork() -> None:

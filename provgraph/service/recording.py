@@ -5,6 +5,7 @@ A record is acknowledged by a `Receipt`, which exists only after the ledger's CO
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,11 @@ from provgraph.capture.state import RunState
 from provgraph.convert.entities import Context
 from provgraph.convert.prov import Converted, content_record_iri, convert, convert_content
 from provgraph.digests import Digest
-from provgraph.errors import FormatError
+from provgraph.errors import FormatError, KeyRefusedError
 from provgraph.frozen import replace
 from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import NameRow, Pending
+from provgraph.ledger.sqlite import Ledger
 from provgraph.loading import import_lock
 from provgraph.records import (
     Entity,
@@ -92,6 +94,7 @@ def write_record(
     Raises:
         StorageError: the bytes could not be made durable.
         ConflictError: a record of this id has other content.
+        KeyRefusedError: the key that sealed it may not seal, or not any more.
     """
     with writable_ledger(settings) as ledger:
         found = find_receipt(ledger, vocab.record_iri(record_id))
@@ -99,21 +102,50 @@ def write_record(
             # A process died after COMMIT and before it could remove its journal: nothing is left
             # to do.
             return found
-        pending = prepare_record(
-            ledger,
-            record,
-            record_id=record_id,
-            attachments=attachments,
-            kind=kind,
-            signer=signer or producer_signer(settings),
-            is_recorded=lambda iri: is_recorded(ledger, iri),
+        own = signer or producer_signer(settings)
+        write = functools.partial(
+            _write, ledger, record, record_id=record_id, attachments=attachments or {}, kind=kind
         )
-        # The one durable write. If the process dies before COMMIT, the ledger is as it was and the
-        # journal still has the facts; after it, the record is there and sealing again finds it.
-        positions = ledger.append(pending)
-        return Receipt(
-            record=positions[-1].iri, position=positions[-1].index, ledger_size=ledger.size()
-        )
+        try:
+            return write(own)
+        except KeyRefusedError:
+            if signer is not None:
+                raise
+            # Another process has rotated the key since it was read, or died while it did.
+            with import_lock:
+                from provgraph.service.rotating import finish_rotation
+
+            finish_rotation(settings, ledger.keys())
+            successor = producer_signer(settings)
+            if successor.verification_method == own.verification_method:
+                raise
+        return write(successor)
+
+
+def _write(
+    ledger: Ledger,
+    record: Record,
+    signer: Signer,
+    *,
+    record_id: str,
+    attachments: Mapping[Digest, bytes],
+    kind: str,
+) -> Receipt:
+    pending = prepare_record(
+        ledger,
+        record,
+        record_id=record_id,
+        attachments=attachments,
+        kind=kind,
+        signer=signer,
+        is_recorded=lambda iri: is_recorded(ledger, iri),
+    )
+    # The one durable write. If the process dies before COMMIT, the ledger is as it was and the
+    # journal still has the facts; after it, the record is there and sealing again finds it.
+    positions = ledger.append(pending)
+    return Receipt(
+        record=positions[-1].iri, position=positions[-1].index, ledger_size=ledger.size()
+    )
 
 
 def prepare_record(
@@ -139,13 +171,13 @@ def prepare_record(
         previous=previous,
     )
     pending = [
-        _pending(convert_content(content, context=context), signer=signer, now=now)
+        sealed(convert_content(content, context=context), signer=signer, now=now)
         for content in _repeated_content(record)
         if not is_recorded(content_record_iri(content))
     ]
     converted, whole = _converted(record, record_id=record_id, context=context)
     attached = {**(attachments or {}), **whole}
-    pending.append(_pending(converted, signer=signer, now=now, kind=kind, attachments=attached))
+    pending.append(sealed(converted, signer=signer, now=now, kind=kind, attachments=attached))
     return pending
 
 
@@ -178,7 +210,7 @@ def find_receipt(ledger: LedgerReader, iri: str) -> Receipt | None:
     return Receipt(record=iri, position=index, ledger_size=ledger.size())
 
 
-def _pending(
+def sealed(
     converted: Converted,
     *,
     signer: Signer,
@@ -186,6 +218,7 @@ def _pending(
     kind: str = RECORD,
     attachments: Mapping[Digest, bytes] | None = None,
 ) -> Pending:
+    """Seal a converted record, ready for the ledger."""
     names = [
         NameRow(kind=row.kind, name=row.name, version=row.version, iri=row.iri)
         for row in dict.fromkeys(converted.names)

@@ -18,7 +18,8 @@ from key_samples import (
 
 from provgraph.errors import FormatError, UntrustedError
 from provgraph.records import Agent
-from provgraph.seal.keyevent import KEY_EVENTS, KeyAdded, KeyRevoked, parse_key_event
+from provgraph.seal.entry import KEY_EVENTS
+from provgraph.seal.keyevent import KeyAdded, KeyRevoked, parse_key_event
 from provgraph.seal.multikey import ED25519, PublicKey, verification_method
 from provgraph.vocab import PG
 
