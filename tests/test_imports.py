@@ -31,7 +31,13 @@ STANDARD = {
     "typing", "urllib", "warnings", "weakref", "zlib",
 }  # fmt: skip
 # What judges keys, and keys that are no files: loaded where a ledger has such, and nowhere else.
-ONLY_KEYS = {"http", "pkcs11", "provgraph.seal.trust", "provgraph.seal.vault", "provgraph.seal.pkcs11"}
+ONLY_KEYS = {
+    "http",
+    "pkcs11",
+    "provgraph.seal.trust",
+    "provgraph.seal.vault",
+    "provgraph.seal.pkcs11",
+}
 
 A_RUN = """
 import provgraph

@@ -64,7 +64,6 @@ def erase(ledger: Ledger, tombstones: Mapping[int, Pending]) -> list[Position]:
 
     Raises:
         UsageError: an entry that may not be erased.
-        KeyRefusedError: a tombstone whose key is no steward's.
         KeyRefusedError: a tombstone is sealed by a key that is no steward's, or not any more.
         UntrustedError: a tombstone that does not fit its entry, or the last checkpoint is not right.
         LedgerError: opened for reading, or the tree does not fit the last checkpoint.
@@ -87,12 +86,11 @@ def erase(ledger: Ledger, tombstones: Mapping[int, Pending]) -> list[Position]:
                 continue
             require_erasable(record)
             prepared = prepare(pending)
-            ledger._require_admissible([prepared], ledger._keys.history(), start=frontier.size)
             claim = read_claim(
                 pending.graph_nq, position=frontier.size, entry=parse_entry(prepared.entry)
             )
             require_fits(claim, index=index, entry=record.entry)
-            ledger._require_admissible([prepared], start=frontier.size)
+            ledger._require_admissible([prepared], ledger._keys.history(), start=frontier.size)
             ledger._insert_one(prepared, frontier)
             _empty(ledger, index)
             positions.append(Position(iri=pending.iri, index=claim.position, is_new=True))

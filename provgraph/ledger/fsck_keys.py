@@ -15,8 +15,7 @@ from provgraph.errors import ProvgraphError, UntrustedError
 from provgraph.ledger.codec import split_sealed
 from provgraph.ledger.fsck_range import STEP_ADDITIONS, STEP_ERASED, STEP_KEYS, Finding, RangeReport
 from provgraph.ledger.reading import LedgerReader
-from provgraph.seal.entry import RECORD, SEALED_BY, STEWARD, TOMBSTONE, parse_entry
-from provgraph.seal.keyevent import KEY_EVENTS
+from provgraph.seal.entry import KEY_EVENTS, RECORD, SEALED_BY, STEWARD, TOMBSTONE, parse_entry
 from provgraph.seal.proof import parse_proof_config
 from provgraph.seal.tombstone import Claim, judge, read_claim
 from provgraph.seal.trust import KNOWN_BY_USE, KeyHistory, admit, require_in_time

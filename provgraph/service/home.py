@@ -32,7 +32,7 @@ from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import LOG, PRODUCER, STEWARD
 from provgraph.seal.keys import Signer
 from provgraph.seal.mldsa import load_mldsa_signer, load_or_create_mldsa_signer
-from provgraph.service.signing import passphrase, signer_of
+from provgraph.service.signing import open_signer, passphrase, place, signer_of
 from provgraph.service.trusting import trust_in_force
 from provgraph.settings import Settings
 
@@ -75,7 +75,7 @@ def steward_signer(settings: Settings) -> Signer:
 
 def trail_signer(settings: Settings) -> Signer:
     """Return the key that signs the access trail, made on first use."""
-    return _signer(settings.keys_folder / "trail.pem")
+    return open_signer(place(str(settings.keys_folder / "trail.pem")), create=True)
 
 
 def log_signer(settings: Settings) -> Signer:
