@@ -18,7 +18,8 @@ from typing import Any, Final
 from provgraph.errors import FormatError, NotFoundError, StorageError, UsageError
 from provgraph.seal.charter import open_charter
 from provgraph.seal.note import MAX_NOTE_BYTES, NoteKey, parse_vkey
-from provgraph.service.home import PASSPHRASE_VARIABLE, utc_now
+from provgraph.service.home import utc_now
+from provgraph.service.signing import PASSPHRASE_VARIABLE
 from provgraph.witness.folder import WitnessFolder, open_folder
 from provgraph.witness.server import WitnessServer, status_text
 
