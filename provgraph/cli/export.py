@@ -11,7 +11,7 @@ from typing import Any
 from provgraph.cli.asking import reader
 from provgraph.cli.output import counted
 from provgraph.errors import StorageError, UsageError
-from provgraph.service.exporting import RDF_FORMATS, export_bundle, export_rdf, save_bundle
+from provgraph.service.exporting import KINDS, RDF_FORMATS, export_bundle, export_rdf, save_bundle
 
 
 def add_export(commands: Any, text: str) -> argparse.ArgumentParser:
@@ -21,7 +21,8 @@ def add_export(commands: Any, text: str) -> argparse.ArgumentParser:
         help=text,
         description="Export the lineage of a thing with everything needed to check it. A bundle"
         " verifies offline with `provgraph verify`, or with coreutils and openssl alone.",
-        epilog="Example: provgraph export churn:3 --format bundle --out churn-3.zip",
+        epilog="Example: provgraph export churn:3 --format bundle --out churn-3.zip --withhold"
+        ' environment --because "names internal hosts"',
     )
     parser.add_argument("thing", help="name, name:version, digest, path, run id or IRI")
     parser.add_argument("--format", choices=(*RDF_FORMATS, "bundle"), default="jsonld")
@@ -30,6 +31,15 @@ def add_export(commands: Any, text: str) -> argparse.ArgumentParser:
         metavar="PATH",
         help="a file; for a bundle, a .zip or a new folder (default: stdout)",
     )
+    parser.add_argument(
+        "--withhold",
+        metavar="WHAT",
+        action="append",
+        default=[],
+        help="keep back the graphs of a record, of all that describe a thing, or of a kind of record"
+        f" ({', '.join(KINDS)}); the bundle says so and verifies; repeatable",
+    )
+    parser.add_argument("--because", metavar="TEXT", help="why; said in the bundle")
     parser.set_defaults(run=run_export)
     return parser
 
@@ -40,12 +50,20 @@ def run_export(arguments: argparse.Namespace) -> int:
         if arguments.out is None:
             raise UsageError("a bundle needs --out, such as --out churn-3.zip")
         with reader() as opened:
-            members = export_bundle(opened, arguments.thing)
+            members = export_bundle(
+                opened, arguments.thing, withhold=arguments.withhold, because=arguments.because
+            )
         save_bundle(members, Path(arguments.out))
         count = sum(name.endswith("/graph.nq") for name in members)
-        print(f"wrote {arguments.out}: {counted(count, 'record')}, {len(members)} files")
+        folders = sum(name.endswith("/entry.json") for name in members)
+        apart = f" and {folders - count} without their graphs" if folders > count else ""
+        print(f"wrote {arguments.out}: {counted(count, 'record')}{apart}, {len(members)} files")
         print(f"check it anywhere with: provgraph verify {shlex.quote(arguments.out)}")
         return 0
+    if arguments.withhold or arguments.because is not None:
+        raise UsageError(
+            "--withhold and --because are for --format bundle, which says what is missing"
+        )
     with reader() as opened:
         data = export_rdf(opened, arguments.thing, arguments.format)
     if arguments.out is None:

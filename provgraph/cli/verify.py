@@ -22,6 +22,7 @@ from provgraph.cli.verify_ledger import (
 from provgraph.errors import UntrustedError
 from provgraph.export.views import check_views
 from provgraph.ledger.fsck_range import Finding
+from provgraph.seal.absent import summary
 from provgraph.seal.bundle import verify_bundle
 from provgraph.seal.entry import SEALED_BY
 from provgraph.service.verification import Verification
@@ -105,7 +106,13 @@ def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
     out.print(
         f"[bold green]verified[/bold green]: {counted(len(bundle.records), 'record')}"
         f" behind {escape(printable(bundle.root))}"
+        f"{f'; {apart}' if (apart := summary(bundle.absent)) else ''}"
     )
+    for each in bundle.absent:
+        why = f"erased: entry {each.tombstone} is its tombstone"
+        if each.reason is not None:
+            why = f"withheld: {printable(each.reason)}"
+        out.print(f"  entry {each.position}  {escape(printable(each.iri))}  {escape(why)}")
     if not bundle.is_pinned:
         out.print(
             "The keys above came with the bundle. To know whose they are, compare them with ones"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from provgraph import resources
@@ -18,9 +19,10 @@ from provgraph.export import crate, jsonld, rdf
 from provgraph.export.howto import howto_verify
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
+from provgraph.seal.absent import ERASED, WITHHELD, Listed, version_of
 from provgraph.seal.attestation import Attested, attest
-from provgraph.seal.bundle import BUNDLE_VERSION, listing, write_manifest
-from provgraph.seal.entry import SEALED_BY, parse_entry
+from provgraph.seal.bundle import listing, write_manifest
+from provgraph.seal.entry import SEALED_BY, TOMBSTONE, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES, Signer
 from provgraph.seal.members import MANIFEST
 from provgraph.seal.multikey import (
@@ -34,6 +36,7 @@ from provgraph.seal.multikey import (
 )
 from provgraph.seal.note import NoteSigner, open_checkpoint
 from provgraph.seal.tlogproof import TlogProof
+from provgraph.seal.tombstone import read_claim
 
 _INDENT: Final = 2
 
@@ -47,9 +50,18 @@ class Subject:
 
 
 def make_bundle(
-    ledger: Ledger, *, subject: Subject, records: Sequence[str], note: bytes, log_signer: Signer
+    ledger: Ledger,
+    *,
+    subject: Subject,
+    records: Sequence[str],
+    note: bytes,
+    log_signer: Signer,
+    withhold: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, bytes]:
     """Return the members of a bundle.
+
+    Of erased and withheld records it holds what is left without their graphs, and says so; what an
+    included tombstone erased is always among them.
 
     Args:
         ledger: where the records are.
@@ -57,12 +69,19 @@ def make_bundle(
         records: IRIs of the records to pack.
         note: the checkpoint to prove them against, signed by all log keys.
         log_signer: the ledger's log key, which signs the list of members.
+        withhold: IRIs of those records whose graphs are kept back, each with the reason.
 
     Raises:
         NotFoundError: a record is not in the ledger.
         UntrustedError: the ledger's bytes do not match their own hashes.
     """
-    stored = sorted((_read(ledger, iri) for iri in records), key=lambda record: record.index)
+    everything = [
+        _read(ledger, iri) for iri in dict.fromkeys([*records, *_erased(ledger, records)])
+    ]
+    everything.sort(key=lambda record: record.index)
+    absent = [each for record in everything if (each := _absent(ledger, record, withhold))]
+    positions = {each.position for each in absent}
+    stored = [record for record in everything if record.index not in positions]
     checkpoint = open_checkpoint(note, *ledger.charter.log_keys)
     members: dict[str, bytes] = {
         "charter": ledger.charter.note,
@@ -73,24 +92,30 @@ def make_bundle(
         members |= _record_members(record, ledger, note, checkpoint.size)
         for digest in ledger.attachments(record.iri):
             members[f"attachments/{digest.algorithm}-{digest.value}"] = ledger.attachment(digest)
+    for record in everything:
+        if record.index in positions:
+            members |= _entry_members(record, ledger, note, checkpoint.size)
     graphs = [record.graph_nq for record in stored]
     members["lineage.jsonld"] = jsonld.to_bytes(jsonld.lineage_document(graphs, subject.root))
     members["lineage.trig"] = rdf.as_trig(graphs)
-    keys = _keys(stored, ledger)
+    keys = _keys(everything, ledger)
     members["trust.json"] = _json({"version": 1, "keys": [row for row, _ in keys]})
     members |= {
         name: pem for row, pem in keys for name in [f"keys/{row['role']}-{row['multikey']}.pem"]
     }
-    members["bundle.json"] = _json(
-        {
-            "version": BUNDLE_VERSION,
-            "root": subject.root,
-            "title": subject.title,
-            "origin": ledger.origin,
-            "ledgerSize": checkpoint.size,
-            "records": [listing(each.index, each.iri, each.kind) for each in stored],
-        }
-    )
+    about: dict[str, object] = {
+        "root": subject.root,
+        "title": subject.title,
+        "origin": ledger.origin,
+        "ledgerSize": checkpoint.size,
+        "records": [listing(each.index, each.iri, each.kind) for each in stored],
+    }
+    rows = {
+        WITHHELD: [each.row() for each in absent if each.reason is not None],
+        ERASED: [each.row() for each in absent if each.reason is None],
+    }
+    about |= {name: listed for name, listed in rows.items() if listed}
+    members["bundle.json"] = _json({**about, "version": version_of(about)})
     members |= attest(
         checkpoint,
         [
@@ -103,7 +128,7 @@ def make_bundle(
         ],
         log_signer=log_signer,
     )
-    members["HOWTO-VERIFY.txt"] = howto_verify(stored, ledger, subject.title).encode()
+    members["HOWTO-VERIFY.txt"] = howto_verify(everything, absent, ledger, subject.title).encode()
     members["ro-crate-metadata.json"] = _json(
         crate.metadata(sorted(members), title=subject.title, root=subject.root, graphs=graphs)
     )
@@ -121,28 +146,60 @@ def _read(ledger: Ledger, iri: str) -> StoredRecord:
     return ledger.read(index)
 
 
+def _erased(ledger: Ledger, records: Sequence[str]) -> list[str]:
+    """Return the records that the tombstones among some records erased."""
+    found = []
+    for iri in records:
+        record = _read(ledger, iri)
+        if record.kind == TOMBSTONE:
+            entry = parse_entry(record.entry)
+            found.append(read_claim(record.graph_nq, position=record.index, entry=entry).erased_iri)
+    return found
+
+
+def _absent(ledger: Ledger, record: StoredRecord, withhold: Mapping[str, str]) -> Listed | None:
+    """Return how a record is listed whose graph is not in the bundle, None where it is."""
+    if record.is_erased:
+        tombstone = ledger.tombstone_of(record).position
+        return Listed(position=record.index, graph=record.iri, reason=None, tombstone=tombstone)
+    if record.iri in withhold:
+        reason = withhold[record.iri]
+        return Listed(position=record.index, graph=record.iri, reason=reason, tombstone=None)
+    return None
+
+
 def _record_members(
     record: StoredRecord, ledger: Ledger, note: bytes, size: int
 ) -> dict[str, bytes]:
+    folder = f"records/{record.index:06d}"
+    document = jsonld.secured_document(
+        record.graph_nq, proof_nq=record.proof_nq, proof_value=record.proof_value
+    )
+    return {
+        **_entry_members(record, ledger, note, size),
+        f"{folder}/graph.nq": record.graph_nq,
+        f"{folder}/record.jsonld": jsonld.to_bytes(document),
+        f"{folder}/record.ttl": rdf.as_turtle([record.graph_nq]),
+    }
+
+
+def _entry_members(
+    record: StoredRecord, ledger: Ledger, note: bytes, size: int
+) -> dict[str, bytes]:
+    """Return what can be checked of a record without its graph."""
     folder = f"records/{record.index:06d}"
     proof = TlogProof(
         index=record.index,
         hashes=tuple(ledger.inclusion_proof(record.index, size)),
         checkpoint=note,
     )
-    document = jsonld.secured_document(
-        record.graph_nq, proof_nq=record.proof_nq, proof_value=record.proof_value
-    )
     return {
-        f"{folder}/graph.nq": record.graph_nq,
         f"{folder}/proof.nq": record.proof_nq,
         f"{folder}/entry.json": record.entry,
         f"{folder}/signature.bin": multibase_decode(
             record.proof_value, length=SIGNATURE_BYTES, what="a proofValue"
         ),
         f"{folder}/record.tlog-proof": proof.encode(),
-        f"{folder}/record.jsonld": jsonld.to_bytes(document),
-        f"{folder}/record.ttl": rdf.as_turtle([record.graph_nq]),
     }
 
 

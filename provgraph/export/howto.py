@@ -11,6 +11,7 @@ from typing import Final
 
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
+from provgraph.seal.absent import Listed
 from provgraph.seal.entry import SEALED_BY, parse_entry
 from provgraph.seal.multikey import ED25519, PublicKey, did_key, encode_multikey
 from provgraph.seal.proof import EDDSA_RDFC_2022, parse_proof_config
@@ -50,7 +51,7 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
 
      for r in records/*; do
        key=$(sed -n 's/.*#\\(z[^"]*\\)".*/\\1/p' $r/entry.json)
-       sha256sum $r/proof.nq $r/graph.nq | cut -c1-64 | tr -d '\\n' | xxd -r -p > /tmp/hashes
+{hashes}
 {check}
      done
 
@@ -61,7 +62,7 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
      root=$(sed -n 3p checkpoint | base64 -d | xxd -p -c 64); size=$(sed -n 2p checkpoint)
      for r in records/*; do
        for f in graph proof; do
-         grep -q "\\"${{f}}Sha256\\":\\"$(sha256sum < $r/$f.nq | cut -c1-64)\\"" $r/entry.json || echo "$r/$f.nq WRONG"
+{absent}         grep -q "\\"${{f}}Sha256\\":\\"$(sha256sum < $r/$f.nq | cut -c1-64)\\"" $r/entry.json || echo "$r/$f.nq WRONG"
        done
        h=$( (printf '\\000'; cat $r/entry.json) | sha256sum | cut -c1-64)
        n=$(sed -n 's/^index //p' $r/record.tlog-proof); last=$((size - 1))
@@ -95,13 +96,33 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
      diff <(cut -c67- /tmp/subjects | sort) <(ls records/*/graph.nq) && echo 'all attested'
      grep -qFf attestation.dsse.json attestation.sigstore.json && echo 'same in both'
 
-WHAT THIS SHOWS, AND WHAT IT CANNOT
+{not_here}WHAT THIS SHOWS, AND WHAT IT CANNOT
    Shown: these records were sealed with these keys, stand in this ledger, and have not been changed
    since. Not shown: that what was recorded is true, that nothing else happened, or that the ledger
    has no other version of its history; compare its checkpoint with one that you kept earlier.
 
 With provgraph installed, `provgraph verify <this bundle>` does all of this, and checks as well that
 the readable views (lineage.jsonld, lineage.trig, record.jsonld, record.ttl) say what was signed.
+"""
+
+_HASHES: Final = """\
+       sha256sum $r/proof.nq $r/graph.nq | cut -c1-64 | tr -d '\\n' | xxd -r -p > /tmp/hashes\
+"""
+
+# Where a graph is absent, its entry states the digest that was signed.
+_HASHES_OR_STATED: Final = """\
+       if [ -e $r/graph.nq ]; then g=$(sha256sum < $r/graph.nq); else
+         g=$(sed -n 's/.*"graphSha256":"\\([0-9a-f]*\\)".*/\\1/p' $r/entry.json); fi
+       (sha256sum < $r/proof.nq; echo "$g") | cut -c1-64 | tr -d '\\n' | xxd -r -p > /tmp/hashes\
+"""
+_SKIP_ABSENT: Final = """\
+         [ -e $r/$f.nq ] || { echo "$r/$f.nq is not here: see bundle.json"; continue; }
+"""
+_NOT_HERE: Final = """\
+NOT IN THIS BUNDLE
+   Of these entries you can check that somebody sealed a record of that digest, and that it stands in
+   the ledger; what it says is not here. bundle.json, which the log key signs, lists them.
+{lines}
 """
 
 _ED25519_CHECK: Final = """\
@@ -123,8 +144,17 @@ _BOTH_CHECK: Final = """\
 """
 
 
-def howto_verify(stored: Sequence[StoredRecord], ledger: Ledger, title: str) -> str:
-    """Write the instructions for one bundle."""
+def howto_verify(
+    stored: Sequence[StoredRecord], absent: Sequence[Listed], ledger: Ledger, title: str
+) -> str:
+    """Write the instructions for one bundle.
+
+    Args:
+        stored: all its records.
+        absent: those whose graphs are not in it.
+        ledger: where they are.
+        title: what the bundle explains, in words.
+    """
     log = PublicKey(algorithm=ED25519, raw=ledger.log_key)
     entries = [parse_entry(record.entry) for record in stored]
     sealed = sorted({(SEALED_BY[entry.kind], entry.verification_method) for entry in entries})
@@ -137,5 +167,15 @@ def howto_verify(stored: Sequence[StoredRecord], ledger: Ledger, title: str) -> 
         log_multikey=encode_multikey(log),
         producers=producers,
         suites=", ".join(suites),
+        hashes=_HASHES_OR_STATED if absent else _HASHES,
+        absent=_SKIP_ABSENT if absent else "",
+        not_here=_NOT_HERE.format(lines="".join(map(_line, absent))) if absent else "",
         check=_ED25519_CHECK if suites == [EDDSA_RDFC_2022] else _BOTH_CHECK,
     )
+
+
+def _line(each: Listed) -> str:
+    folder = f"   records/{each.position:06d}"
+    if each.reason is None:
+        return f"{folder}  erased; its tombstone is records/{each.tombstone:06d}\n"
+    return f"{folder}  withheld: {' '.join(each.reason.split())}\n"

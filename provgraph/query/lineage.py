@@ -39,7 +39,7 @@ SELECT DISTINCT ?activity ?entity ?role WHERE {{ {values}
   {{ ?activity prov:qualifiedUsage ?u . ?u prov:entity ?entity . ?u prov:hadRole ?role }}
 }} ORDER BY ?role"""
 
-_FACTS: Final = {
+FACTS: Final = {
     f"{vocab.RDF}type": "types",
     f"{vocab.RDFS}label": "label",
     f"{vocab.DCTERMS}description": "description",
@@ -133,13 +133,13 @@ def describe(select: Select, iris: Iterable[str]) -> dict[str, Node]:
     """Fetch labels, kinds and the other facts that readers want, by IRI."""
     wanted = sorted(set(iris))
     nodes = {iri: Node(iri=iri) for iri in wanted}
-    properties = ", ".join(f"<{iri}>" for iri in _FACTS)
+    properties = ", ".join(f"<{iri}>" for iri in FACTS)
     collected: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for block in _blocks(wanted):
         query = _DESCRIBE.format(values=values_block("it", block), properties=properties)
         for it, predicate, value in select(query).rows:
             if it is not None and predicate is not None and value is not None:
-                collected[it[1:-1]][_FACTS[predicate[1:-1]]].add(plain(value))
+                collected[it[1:-1]][FACTS[predicate[1:-1]]].add(plain(value))
     for iri, facts in collected.items():
         nodes[iri].facts = {name: tuple(sorted(values)) for name, values in facts.items()}
     return nodes

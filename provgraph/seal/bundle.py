@@ -18,12 +18,13 @@ from typing import Any, Final
 
 from provgraph.errors import FormatError, ProvgraphError, UntrustedError
 from provgraph.frozen import dataclass
-from provgraph.seal import jcs
+from provgraph.seal import absent, jcs
+from provgraph.seal.absent import VerifiedAbsent, version_of
 from provgraph.seal.attestation import Attested, check_attestation
 from provgraph.seal.charter import Charter, open_charter
-from provgraph.seal.entry import PRODUCER, RECORD, SEALED_BY, Entry, parse_entry
+from provgraph.seal.entry import PRODUCER, RECORD, SEALED_BY, TOMBSTONE, Entry, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES
-from provgraph.seal.members import MANIFEST, RECORD_FILES, read_members
+from provgraph.seal.members import MANIFEST, read_members
 from provgraph.seal.multikey import (
     ED25519,
     PublicKey,
@@ -46,7 +47,6 @@ from provgraph.seal.tlogproof import parse_tlog_proof, verify_tlog_proof
 from provgraph.terms import parse_lines
 
 MANIFEST_HEADER: Final = "provgraph-bundle/v1"
-BUNDLE_VERSION: Final = 1
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 _RECORD = re.compile(r"records/([0-9]+)/")
 _SHA256 = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -75,6 +75,7 @@ class VerifiedBundle:
     charter: Charter
     checkpoint: Checkpoint
     records: tuple[VerifiedRecord, ...]
+    absent: tuple[VerifiedAbsent, ...]
     attachments: Mapping[str, bytes]
     members: Mapping[str, bytes]
     signers: tuple[str, ...]
@@ -107,13 +108,18 @@ def verify_bundle(
     4. The checkpoint is signed by all log keys of the charter, for this origin (a checkpoint of
        another log, or one forged by who could break one kind of signature); bundle.json speaks of
        that ledger at that size.
-    5. Every record: all its files are there, and the seal verifies over its graph (EdDSA Cryptosuites 1.0, 3.2.2).
+    5. Every record: all its files are there, and the seal verifies over its graph (EdDSA Cryptosuites
+       1.0, 3.2.2). One whose graph is withheld or erased is listed as such in bundle.json, has the
+       files that are left of it and no other, and its seal verifies over the digest (a graph that was
+       taken out; one that is here although it is said not to be).
     6. Every record: the entry is of a kind that we know, names this graph, these hashes and this proof,
        and every line is a canonical statement in the graph of that name (a proof of another graph,
        a swapped signature, an entry that means something else).
     7. Every record: the entry stands in the tree of the checkpoint (RFC 9162 inclusion), no two
        records claim one place or name, and bundle.json lists exactly these (a record that was never
-       in the ledger) and explains something that one of them speaks of; the attestation, which bundles of 0.1.0 have not, says the same of exactly these.
+       in the ledger) and explains something that one of them speaks of; each erased one has its
+       tombstone here, and each tombstone its erased entry; the attestation, which bundles of 0.1.0
+       have not, says the same of exactly these.
     8. Every key that sealed is listed in trust.json in the role that the entry's kind asks for;
        with `producer_keys`, those of producers are among those. Every file
        under keys/ holds the key of its name (a key for openssl that is not the one named).
@@ -159,40 +165,63 @@ def verify_bundle(
         passed(f"checkpoint over {checkpoint.size} entries is signed by the log key")
 
         step = 5
-        folders = _folders(members)
+        listed = absent.listed_in(about)
+        folders, bare = absent.split_folders(members, _folders(members), listed)
+        if not folders:
+            raise UntrustedError("the bundle holds no graph, so it proves nothing")
         seals = {}
         for folder in folders:
             with _context(f"records/{folder}"):
                 seals[folder] = _check_seal(members, folder)
-        passed(f"{len(folders)} seals verify over their graphs (W3C Data Integrity)")
+        for folder in bare:
+            with _context(f"records/{folder}"):
+                absent.check_absent_seal(members, folder)
+        apart = absent.summary(listed.values())
+        passed(
+            f"{len(folders)} seals verify over their graphs (W3C Data Integrity)"
+            + (f"; {apart}: those verify over the digests of theirs" if apart else "")
+        )
 
         step = 6
         for folder in folders:
             with _context(f"records/{folder}"):
                 _check_entry(members, folder, seals[folder])
-        passed(f"{len(folders)} ledger entries name exactly these graphs and proofs")
+        missing = []
+        for folder in bare:
+            with _context(f"records/{folder}"):
+                row = listed[int(folder)]
+                missing.append(absent.check_absent_entry(members, folder, row))
+        passed(
+            f"{len(folders)} ledger entries name exactly these graphs and proofs"
+            + (f"; {apart}: bundle.json says which" if apart else "")
+        )
 
         step = 7
         records = []
         for folder in folders:
             with _context(f"records/{folder}"):
                 records.append(_check_place(members, folder, charter.log_keys, checkpoint))
-        positions = {record.position for record in records}
-        if len(positions) != len(records):
+        for folder in bare:
+            with _context(f"records/{folder}"):
+                _check_inclusion(members, folder, charter.log_keys, checkpoint)
+        everything: list[VerifiedRecord | VerifiedAbsent] = [*records, *missing]
+        positions = {record.position for record in everything}
+        if len(positions) != len(everything):
             raise UntrustedError("two records claim the same place in the ledger")
-        _check_list(about, records)
+        _check_list(about, records, missing)
+        _check_erasures(records, missing)
         attested = [
             Attested(position=each.position, graph=each.iri, sha256=each.entry.graph_sha256)
             for each in records
         ]
         is_attested = check_attestation(members, checkpoint, attested, log_key=charter.log_key)
         passed(
-            f"{len(folders)} entries are in the tree of {checkpoint.size} (RFC 9162)"
+            f"{len(everything)} entries are in the tree of {checkpoint.size} (RFC 9162)"
             + (", as the attestation says (DSSE)" if is_attested else "")
         )
 
         step = 8
-        signers = _check_producers(members, records, log, producer_keys)
+        signers = _check_producers(members, everything, log, producer_keys)
         passed(f"sealed by {', '.join(signers)}")
 
         step = 9
@@ -206,6 +235,7 @@ def verify_bundle(
         charter=charter,
         checkpoint=checkpoint,
         records=tuple(records),
+        absent=tuple(missing),
         attachments=attachments,
         members=members,
         signers=signers,
@@ -214,17 +244,10 @@ def verify_bundle(
 
 
 def _folders(members: Mapping[str, bytes]) -> list[str]:
-    """Return the folders of records, each of which holds all files of one.
-
-    A view beside no graph would be compared with nothing.
-    """
+    """Return the folders of records. Which files each must have is for `absent.split_folders`."""
     found = {match[1] for name in members if (match := _RECORD.match(name))}
     if not found:
         raise UntrustedError("the bundle holds no record, so it proves nothing")
-    for folder in found:
-        for file in RECORD_FILES:
-            if f"records/{folder}/{file}" not in members:
-                raise FormatError(f"expected a member records/{folder}/{file}, found none")
     return sorted(found, key=int)
 
 
@@ -262,7 +285,7 @@ def _check_about(members: Mapping[str, bytes], checkpoint: Checkpoint) -> dict[s
     """Read bundle.json, which says what the bundle explains, and hold it against the checkpoint."""
     about = _json(members, "bundle.json")
     for name, expected in (
-        ("version", BUNDLE_VERSION),
+        ("version", version_of(about)),
         ("origin", checkpoint.origin),
         ("ledgerSize", checkpoint.size),
     ):
@@ -278,12 +301,34 @@ def _check_about(members: Mapping[str, bytes], checkpoint: Checkpoint) -> dict[s
     return about
 
 
-def _check_list(about: Mapping[str, Any], records: Sequence[VerifiedRecord]) -> None:
+def _check_erasures(records: Sequence[VerifiedRecord], missing: Sequence[VerifiedAbsent]) -> None:
+    absent.check_erasures(
+        missing,
+        [
+            (each.position, each.entry, each.graph_nq)
+            for each in records
+            if each.entry.kind == TOMBSTONE
+        ],
+        here={each.position for each in records},
+        producers={
+            entry.verification_method
+            for entry in [*(each.entry for each in records), *(each.entry for each in missing)]
+            if SEALED_BY[entry.kind] == PRODUCER
+        },
+    )
+
+
+def _check_list(
+    about: Mapping[str, Any],
+    records: Sequence[VerifiedRecord],
+    missing: Sequence[VerifiedAbsent],
+) -> None:
     found = [listing(record.position, record.iri, record.entry.kind) for record in records]
     # As bytes: 1 is not true there.
     if jcs.encode(about.get("records", "")) != jcs.encode(found):
         raise UntrustedError("bundle.json lists other records than the bundle holds")
-    if len({record.iri for record in records}) != len(records):
+    iris = {each.iri for each in records} | {each.iri for each in missing}
+    if len(iris) != len(records) + len(missing):
         raise UntrustedError("two records claim the same name")
     if not any(_speaks_of(record.graph_nq, about["root"]) for record in records):
         raise UntrustedError(
@@ -342,6 +387,19 @@ def _speaks_of(graph_nq: bytes, iri: str) -> bool:
 def _check_place(
     members: Mapping[str, bytes], folder: str, keys: Sequence[NoteKey], checkpoint: Checkpoint
 ) -> VerifiedRecord:
+    position, entry = _check_inclusion(members, folder, keys, checkpoint)
+    return VerifiedRecord(
+        position=position,
+        iri=entry.graph,
+        graph_nq=_member(members, f"records/{folder}/graph.nq"),
+        entry=entry,
+        signer=entry.verification_method.partition("#")[0],
+    )
+
+
+def _check_inclusion(
+    members: Mapping[str, bytes], folder: str, keys: Sequence[NoteKey], checkpoint: Checkpoint
+) -> tuple[int, Entry]:
     data = _member(members, f"records/{folder}/entry.json")
     proof = parse_tlog_proof(_member(members, f"records/{folder}/record.tlog-proof"))
     if folder != f"{proof.index:06d}":
@@ -351,19 +409,12 @@ def _check_place(
     proved = verify_tlog_proof(proof, entry=data, keys=keys)
     if proved != checkpoint:
         raise UntrustedError("its proof leads to another checkpoint than the bundle's")
-    entry = parse_entry(data)
-    return VerifiedRecord(
-        position=proof.index,
-        iri=entry.graph,
-        graph_nq=_member(members, f"records/{folder}/graph.nq"),
-        entry=entry,
-        signer=entry.verification_method.partition("#")[0],
-    )
+    return proof.index, parse_entry(data)
 
 
 def _check_producers(
     members: Mapping[str, bytes],
-    records: Sequence[VerifiedRecord],
+    records: Sequence[VerifiedRecord | VerifiedAbsent],
     log: PublicKey,
     pinned: frozenset[str] | None,
 ) -> tuple[str, ...]:

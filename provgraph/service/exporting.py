@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from provgraph import disk, vocab
-from provgraph.errors import StorageError, UsageError
+from provgraph import disk, terms, vocab
+from provgraph.errors import NotFoundError, StorageError, UsageError
 from provgraph.export import bundle, jsonld, rdf
+from provgraph.ledger.rows import StoredRecord
 from provgraph.query.closure import Closure, closure
-from provgraph.query.lineage import describe
+from provgraph.query.lineage import FACTS, Node, describe, plain
+from provgraph.seal.entry import RECORD
 from provgraph.seal.members import write_folder, write_zip
 from provgraph.service.asking import Reader
 from provgraph.service.home import cosigned_checkpoint, log_signer
+
+KINDS: Final = {
+    "run": "RunRecord",
+    "environment": "EnvironmentRecord",
+    "source": "SourceRecord",
+    "deployment": "DeploymentRecord",
+    "observation": "ObservationRecord",
+    "approval": "ApprovalRecord",
+    "retraction": "RetractionRecord",
+}
+"""Kinds of records that can be withheld, and their classes."""
 
 RDF_FORMATS: Final = ("jsonld", "turtle", "trig", "nquads")
 
@@ -37,27 +50,115 @@ def collect(reader: Reader, thing: str) -> Closure:
 
 
 def export_rdf(reader: Reader, thing: str, form: str) -> bytes:
-    """Return the lineage of a thing in an RDF format: jsonld, turtle, trig or nquads."""
+    """Return the lineage of a thing in an RDF format: jsonld, turtle, trig or nquads.
+
+    Of erased records it holds the tombstones.
+    """
     found = collect(reader, thing)
-    graphs = [reader.ledger.graph(_index(reader, iri)) for iri in found.records]
+    records = [reader.ledger.read(_index(reader, iri)) for iri in found.records]
+    graphs = [record.graph_nq for record in records if not record.is_erased]
     if form == "jsonld":
         return jsonld.to_bytes(jsonld.lineage_document(graphs, found.roots[0]))
     writers = {"turtle": rdf.as_turtle, "trig": rdf.as_trig, "nquads": rdf.as_nquads}
     return writers[form](graphs)
 
 
-def export_bundle(reader: Reader, thing: str) -> dict[str, bytes]:
-    """Return the members of a verifiable bundle of a thing's lineage."""
+def export_bundle(
+    reader: Reader, thing: str, *, withhold: Sequence[str] = (), because: str | None = None
+) -> dict[str, bytes]:
+    """Return the members of a verifiable bundle of a thing's lineage.
+
+    Args:
+        reader: over ledger and index.
+        thing: what the bundle explains.
+        withhold: records, things (every record that describes one) and kinds of records (a key of
+            KINDS) whose graphs are kept back. That other records mention them stays.
+        because: why; said in the bundle.
+
+    Raises:
+        NotFoundError: nothing goes by one of the names.
+        UsageError: nothing would be left that describes the thing, or no reason is given.
+    """
     found = collect(reader, thing)
     root = found.roots[0]
-    title = describe(reader.index.select, [root])[root].title
-    return bundle.make_bundle(
-        reader.ledger,
-        subject=bundle.Subject(root=root, title=title or thing),
-        records=found.records,
-        note=cosigned_checkpoint(reader.settings),
-        log_signer=log_signer(reader.settings),
-    )
+    records = [reader.ledger.read(_index(reader, iri)) for iri in found.records]
+    held: dict[str, str] = {}
+    if withhold or because is not None:
+        if not withhold or because is None or not because.strip():
+            raise UsageError(
+                "a bundle says what it withholds and why: give --withhold and --because"
+            )
+        held = dict.fromkeys(_withheld(reader, records, withhold), because.strip())
+    shown = [record for record in records if not record.is_erased and record.iri not in held]
+    if len(shown) == len(records):
+        title = describe(reader.index.select, [root])[root].title or thing
+    else:
+        # A name that only an absent graph gives must not come back through the title.
+        title = title_in([record.graph_nq for record in shown], root) or root
+    try:
+        return bundle.make_bundle(
+            reader.ledger,
+            subject=bundle.Subject(root=root, title=title),
+            records=found.records,
+            note=cosigned_checkpoint(reader.settings),
+            log_signer=log_signer(reader.settings),
+            withhold=held,
+        )
+    except NotFoundError as error:
+        if not held:
+            raise
+        raise UsageError(
+            f"everything that describes {thing} would be withheld, so there would be nothing to show:"
+            f" {error}"
+        ) from None
+
+
+def title_in(graphs: Sequence[bytes], iri: str) -> str:
+    """Return what people call a thing, by what some graphs say; empty where they do not."""
+    subject = terms.iri(iri)
+    facts: dict[str, tuple[str, ...]] = {}
+    for graph in graphs:
+        for each, predicate, value, _ in terms.parse_lines(graph):
+            if each == subject and (name := FACTS.get(predicate[1:-1])):
+                facts[name] = tuple(sorted({*facts.get(name, ()), plain(value)}))
+    return Node(iri=iri, facts=facts).title
+
+
+def _withheld(
+    reader: Reader, records: Sequence[StoredRecord], withhold: Sequence[str]
+) -> list[str]:
+    """Return which of a bundle's records are meant.
+
+    Raises:
+        NotFoundError: none of them is.
+        UsageError: one that decides about the ledger is.
+    """
+    found: dict[str, None] = {}
+    for text in withhold:
+        if text in KINDS:
+            class_ = vocab.C[KINDS[text]]
+            means = {each.iri for each in records if _is_of(each, class_)}
+        else:
+            iris = reader.resolve(text)
+            means = {*iris, *reader.records_about(iris)}
+        named = [each for each in records if each.iri in means and not each.is_erased]
+        own = [each for each in named if each.kind == RECORD]
+        if named and not own:
+            raise UsageError(
+                f"{text} means an entry of kind {named[0].kind}, which is never withheld: what is"
+                " left would read otherwise without it"
+            )
+        if not own:
+            raise NotFoundError(f"no record of this bundle is or describes {text}")
+        found |= dict.fromkeys(each.iri for each in own)
+    return list(found)
+
+
+def _is_of(record: StoredRecord, class_: terms.Term) -> bool:
+    if record.is_erased:
+        return False
+    claim = f"\n{terms.iri(record.iri)} {vocab.A} {class_} "
+    return claim.encode() in b"\n" + record.graph_nq
 
 
 def save_bundle(members: Mapping[str, bytes], path: Path) -> None:
