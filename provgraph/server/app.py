@@ -19,7 +19,17 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from provgraph import __version__
-from provgraph.server import description, graphs, monitor, operations, records, sparql, trail
+from provgraph.server import (
+    description,
+    graphs,
+    linked,
+    log,
+    monitor,
+    operations,
+    records,
+    sparql,
+    trail,
+)
 from provgraph.server.cors import allow_origin, preflight
 from provgraph.server.endpoints import Call, Endpoint, openapi
 from provgraph.server.guard import OPEN
@@ -34,6 +44,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *graphs.ENDPOINTS,
     *description.ENDPOINTS,
     *records.ENDPOINTS,
+    *linked.ENDPOINTS,
+    *log.ENDPOINTS,
     *trail.ENDPOINTS,
 )
 

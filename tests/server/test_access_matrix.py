@@ -39,7 +39,8 @@ def test_an_endpoint_admits_who_has_its_right(guarded, endpoint, role):
     server, secrets, _ = guarded
     caller = None if role == NOBODY else Caller(name="x", by="token", roles=frozenset({role}))
     headers = {} if role == NOBODY else bearer(secrets[role])
-    path = endpoint.path.replace("{number}", "0")
+    path = endpoint.path.replace("{number}", "0").replace("{level}", "0")
+    path = path.replace("{rest:path}", "000").replace("{path:path}", "run/0")
     status = server.ask(endpoint.method, path, headers=headers).status
     refused = 401 if role == NOBODY else 403
     is_allowed = judge(caller, endpoint.action).is_allowed
