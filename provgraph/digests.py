@@ -151,8 +151,12 @@ def _digest_file(path: Path, progress: Progress | None) -> tuple[str, int]:
     """Return (hex SHA-256, bytes read); refuse a file that changed under the reader."""
     hasher = _sha256()
     size_bytes = 0
-    with path.open("rb", buffering=0) as file:
+    # Not held up by a FIFO that took the file's place.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb", buffering=0) as file:
         before = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise CaptureError(f"cannot digest {path}: no regular file")
         # A folder of many small files should not allocate a megabyte for each.
         buffer = memoryview(bytearray(min(CHUNK_BYTES, before.st_size + 1)))
         while count := file.readinto(buffer):

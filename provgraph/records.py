@@ -393,6 +393,33 @@ class Tombstone:
     missing: tuple[Missing, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactFinding:
+    """What was found at the place where bytes were recorded, when it was not those bytes."""
+
+    artifact: Digest  # as recorded
+    location: str  # IRI
+    state: str  # changed | gone | unreadable
+    found: Digest | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The recorded files were hashed again at their places, against one size of the ledger."""
+
+    id: str
+    ledger_size: int
+    root_hash: str  # sha256:<hex>
+    counts: dict[str, int]  # state -> how many of the recorded places
+    findings: tuple[ArtifactFinding, ...] = ()
+    details: Digest | None = None  # an attachment with all of them
+    software: Agent
+    at: datetime
+    ended_at: datetime
+    missing: tuple[Missing, ...] = ()
+
+
 KeyDecision = KeyAddition | KeyRevocation
 LaterFact = Deployment | Observation | Approval | Retraction
-Record = Run | LaterFact | KeyDecision | Tombstone
+Record = Run | LaterFact | KeyDecision | Tombstone | Verification

@@ -63,6 +63,7 @@ CLASSES: Final = (
     "RetractionRecord",
     "KeyEventRecord",
     "TombstoneRecord",
+    "VerificationRecord",
     # activities
     "Run",
     "Step",
@@ -72,6 +73,7 @@ CLASSES: Final = (
     "KeyAddition",
     "KeyRevocation",
     "Tombstone",
+    "Verification",
     # entities
     "Dataset",
     "Model",
@@ -89,6 +91,8 @@ CLASSES: Final = (
     "Filter",
     "Note",
     "Missing",
+    "Outcome",
+    "Finding",
     "Version",
     "Named",
     "Key",
@@ -200,6 +204,14 @@ PROPERTIES: Final = (
     "leafHash",
     "graphDigest",
     "legalGround",
+    # verification of recorded files
+    "ledgerSize",
+    "rootHash",
+    "outcome",
+    "finding",
+    "state",
+    "artifact",
+    "foundDigest",
     # source code
     "repository",
     "commit",

@@ -36,6 +36,7 @@ KINDS: Final = {
     "deployments": "Deployment",
     "approvals": "Approval",
     "observations": "Observation",
+    "verifications": "Verification",
     "erasures": "Tombstone",
 }
 

@@ -32,6 +32,11 @@ def add_ledger_options(parser: argparse.ArgumentParser) -> None:
         "--deep", action="store_true", help="of a ledger: the index too, graph by graph"
     )
     parser.add_argument(
+        "--artifacts",
+        action="store_true",
+        help="of this home: recorded files too, hashed again at their places; the result is recorded",
+    )
+    parser.add_argument(
         "--all", action="store_true", help="of a ledger: list everything wrong, not the first thing"
     )
     parser.add_argument(
@@ -75,7 +80,7 @@ def refuse_ledger_options(arguments: argparse.Namespace) -> None:
     Raises:
         UsageError: it was asked.
     """
-    for name in ("deep", "all", "published", "seen", "resume"):
+    for name in ("deep", "artifacts", "all", "published", "seen", "resume"):
         value = getattr(arguments, name)
         if value is not None and value is not False:
             raise UsageError(f"--{name} is for a ledger, and {arguments.bundle} is none")
@@ -84,8 +89,15 @@ def refuse_ledger_options(arguments: argparse.Namespace) -> None:
 def run_ledger(path: Path, arguments: argparse.Namespace) -> int:
     """Verify a live ledger and report each step; 1 when something is wrong."""
     keys = arguments.producer_key
+    settings = load()
+    if arguments.artifacts and path.resolve() != settings.ledger_path.resolve():
+        raise UsageError(
+            f"--artifacts records its result into the ledger of this home, {settings.ledger_path};"
+            f" for {path} use --home {path.parent}"
+        )
     options = Options(
         deep=arguments.deep,
+        artifacts=settings if arguments.artifacts else None,
         go_on=arguments.all,
         processes=max(0, arguments.processes),
         resume=arguments.resume,
@@ -93,7 +105,7 @@ def run_ledger(path: Path, arguments: argparse.Namespace) -> int:
         producer_keys=None if keys is None else frozenset(keys),
         published=tuple(map(Path, arguments.published or ())),
         seen=tuple(map(Path, arguments.seen or ())),
-        index_wait_s=load().index_wait_s,
+        index_wait_s=settings.index_wait_s,
     )
     out = console()
 
@@ -114,6 +126,8 @@ def run_ledger(path: Path, arguments: argparse.Namespace) -> int:
     for finding in report.findings:
         print(f"provgraph: step {finding.step}: {printable(finding.message)}", file=sys.stderr)
     if not report.is_right:
+        for text in report.open_questions if "artifacts" in report.parts else ():
+            print(f"provgraph: {printable(text)}", file=sys.stderr)
         return 1
     if not arguments.quiet:
         out.print(

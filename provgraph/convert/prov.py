@@ -23,6 +23,7 @@ from provgraph import terms, vocab
 from provgraph.convert import keys
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.tombstone import tombstone_sheet
+from provgraph.convert.verification import verification_sheet
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.frozen import as_dict, dataclass
 from provgraph.records import (
@@ -45,6 +46,7 @@ from provgraph.records import (
     Step,
     Tombstone,
     Usage,
+    Verification,
 )
 from provgraph.terms import Term
 from provgraph.vocab import LABEL, PROV_T, A, C, P
@@ -74,6 +76,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         KeyAddition: keys.key_addition,
         KeyRevocation: keys.key_revocation,
         Tombstone: tombstone_sheet,
+        Verification: verification_sheet,
     }[type(record)]
     sheet: Sheet = writer(record, vocab.record_iri(record_id), context)  # type: ignore[operator]
     return _finish(sheet)

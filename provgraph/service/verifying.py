@@ -5,8 +5,9 @@
     published folder, a checkpoint that somebody kept (a ledger cut short, restored from an old
     backup, or forked).
 11. With `deep`: the index, graph by graph (`provgraph.service.index_check`).
+12. With `artifacts`: recorded files, hashed again at their places (`provgraph.service.artifacts`).
 
-Nothing is written but the state of an unfinished check, beside the ledger.
+Nothing is written but the state of an unfinished check, beside the ledger, and the result of step 12.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +32,14 @@ from provgraph.seal.entry import PRODUCER, SEALED_BY
 from provgraph.seal.multikey import ED25519, PublicKey, did_key
 from provgraph.seal.note import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
 from provgraph.seal.trustfile import TrustFile
+from provgraph.service import artifacts
 from provgraph.service.home import utc_now
 from provgraph.service.index_check import STEP_INDEX, check_index
 from provgraph.service.verification import Passed, Verification
+from provgraph.settings import Settings
 
 STEP_ELSEWHERE: Final = 10
+STEP_ARTIFACTS: Final = 12
 STATE_FILE: Final = "verify.state"
 WITNESSED: Final = Path("witnessed", "checkpoint")
 _SAVE_EVERY_S: Final = 2.0
@@ -48,6 +53,7 @@ class Options:
     """What is asked of a verification."""
 
     deep: bool = False
+    artifacts: Settings | None = None  # of the home into whose ledger the result is recorded
     go_on: bool = False  # list everything that is wrong
     processes: int = 0
     resume: str | None = None  # a token; empty for whatever state is there
@@ -96,6 +102,10 @@ def verify_live(
             _check_elsewhere(ledger, options, report, found.size, passed=note)
         if options.deep and (options.go_on or report.is_right):
             _check_index(ledger, options, report, found.size, passed=note, progress=progress)
+        if options.artifacts is not None and (options.go_on or report.is_right):
+            _check_artifacts(
+                ledger, options.artifacts, report, found, passed=note, progress=progress
+            )
     report.is_cut_short = not options.go_on and not report.is_right
     report.ended = utc_now()
     return report
@@ -267,6 +277,40 @@ def _check_index(
     elif found.size < size:
         text = f"{text}; it is {size - found.size} entries behind, and catches up when asked"
     passed(STEP_INDEX, text)
+
+
+def _check_artifacts(
+    ledger: Ledger,
+    settings: Settings,
+    report: Verification,
+    found: LedgerReport,
+    *,
+    passed: Passed,
+    progress: Progress,
+) -> None:
+    started = utc_now()
+    places = artifacts.recorded_places(ledger, size=found.size)
+    checked = list(
+        artifacts.check_places(places, progress=lambda done, total: progress("files", done, total))
+    )
+    counts = Counter(each.state for each in checked)
+    receipt = artifacts.record_verification(
+        settings, checked, ledger_size=found.size, root=found.root, started=started
+    )
+    report.parts["artifacts"] = {
+        "counts": dict(counts),
+        "record": receipt.record,
+        "places": [artifacts.as_json(each) for each in checked],
+    }
+    for each in checked:
+        if each.state == artifacts.CHANGED:
+            message = f"{each.place.location} was recorded as {each.place.digest}, and is {each.found} now"
+            report.findings.append(Finding(step=STEP_ARTIFACTS, message=message))
+    said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
+    if not counts[artifacts.CHANGED]:
+        passed(STEP_ARTIFACTS, f"recorded files: {said}; recorded as {receipt.record}")
+    else:
+        report.open_questions.append(f"recorded files: {said}; recorded as {receipt.record}")
 
 
 # ---- what is kept of an unfinished check -------------------------------------------------------------
