@@ -8,13 +8,14 @@ environment alone, where it is used: `PROVGRAPH_KEY_PASSPHRASE`, `PROVGRAPH_PKCS
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from provgraph.errors import UsageError
-from provgraph.frozen import dataclass, field_names
+from provgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,15 +193,34 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         UsageError: a value that its row does not allow, or an unreadable config.toml.
     """
-    home = Path(environ.get("PROVGRAPH_HOME") or TABLE[0].default).expanduser().absolute()
-    stored = _read_config(home / "config.toml")
+    given = tuple([environ.get(variable) or None for variable in _VARIABLES])
+    home = given[0] or TABLE[0].default
+    surroundings = None  # what the home's name depends on
+    if home.startswith("~"):
+        surroundings = os.environ.get("HOME")
+    elif not os.path.isabs(home):
+        surroundings = os.getcwd()
+    settings = _without_config(given, surroundings)
+    stored = _read_config(settings.home)
+    return settings if stored is None else _parsed(settings.home, given, stored)
+
+
+_VARIABLES: Final = tuple([f"PROVGRAPH_{row.name.upper()}" for row in TABLE])
+
+
+@functools.lru_cache(maxsize=16)
+def _without_config(given: tuple[str | None, ...], _surroundings: str | None) -> Settings:
+    """Return what holds where the home has no config.toml: the same from run to run."""
+    home = Path(given[0] or TABLE[0].default).expanduser().absolute()
+    return _parsed(home, given, {})
+
+
+def _parsed(home: Path, given: tuple[str | None, ...], stored: Mapping[str, object]) -> Settings:
     values: dict[str, object] = {}
-    for row in TABLE:
-        text = environ.get(f"PROVGRAPH_{row.name.upper()}") or stored.get(row.name) or row.default
-        values[row.name] = _parse(row, str(text))
+    for row, text in zip(TABLE, given, strict=True):
+        values[row.name] = _parse(row, str(text or stored.get(row.name) or row.default))
     values["home"] = home
-    known = field_names(Settings) or ()
-    return Settings(**{name: values[name] for name in known})  # type: ignore[arg-type]
+    return Settings(**values)  # type: ignore[arg-type]
 
 
 def is_strict(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:
@@ -234,20 +254,23 @@ def _number(row: Setting, text: str) -> float:
     return value
 
 
-def _read_config(path: Path) -> Mapping[str, object]:
+def _read_config(home: Path) -> Mapping[str, object] | None:
+    """Return what config.toml says, None where there is none."""
+    name = f"{home}/config.toml"
     try:
-        text = path.read_text("utf-8")
+        os.stat(name)  # in most homes there is none: an open file and a Path would cost more
+        text = Path(name).read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return None
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}; mend its permissions") from error
+        raise UsageError(f"cannot read {name}: {error.strerror}; mend its permissions") from error
     import tomllib
 
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from None
+        raise UsageError(f"{name} is not valid TOML: {error}") from None
     unknown = sorted(set(data) - {row.name for row in TABLE if row.name != "home"})
     if unknown:
-        raise UsageError(f"{path}: unknown setting {unknown[0]!r}; `provgraph settings` lists all")
+        raise UsageError(f"{name}: unknown setting {unknown[0]!r}; `provgraph settings` lists all")
     return data

@@ -28,6 +28,9 @@ _MAX_SEARCHED: Final = 1_000_000
 # Python writes no longer number as text (sys.set_int_max_str_digits).
 _MAX_INTEGER_BITS: Final = 14_000
 
+# Texts shorter than this are remembered with what is left of them when secrets are taken out.
+_MAX_KNOWN: Final = 64
+
 _THRESHOLD = pattern(r"\s*(>=|<=|>|<|==)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*")
 
 # Metrics where less is better, so that a bare threshold of 0.2 means "at most 0.2".
@@ -46,7 +49,7 @@ def plain_value(value: Any) -> Scalar:
     """
     kind = type(value)
     if kind is str:
-        return _text(value)
+        return _short_text(value) if len(value) < _MAX_KNOWN else _text(value)
     if kind is bool or kind is float:
         number: bool | float = value
         return number
@@ -75,13 +78,13 @@ def plain_text(value: Any) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _name_of_text(text: str) -> str:
-    return _text(text)
+def _short_text(text: str) -> str:
+    return _text(text)  # short ones come back from run to run
 
 
 def plain_name(value: Any) -> str:
     """Turn the name of a parameter, metric or tag into a text; the same few come again and again."""
-    return _name_of_text(value) if type(value) is str else plain_text(value)
+    return _short_text(value) if type(value) is str else plain_text(value)
 
 
 def whole_number(value: Any, what: str) -> int:

@@ -15,10 +15,14 @@ from typing import Final
 from urllib.parse import quote
 
 from provgraph import terms, vocab
+from provgraph.digests import sha256_bytes
 from provgraph.frozen import dataclass
-from provgraph.records import Agent, Entity, Missing, Note, Scalar
+from provgraph.records import RECORD_VERSION, Agent, Entity, Missing, Note, Scalar
 from provgraph.terms import Graph, Term
 from provgraph.vocab import LABEL, PROV_T, A, C, P
+
+Statements = list[tuple[Term, Term]]
+"""Predicates with their values, about one subject."""
 
 ENTITY_CLASSES: Final = {
     "dataset": "Dataset",
@@ -73,14 +77,14 @@ class Sheet:
         self.graph = Graph(record_iri)
         self.context = context
         self.names: list[NameRow] = []
-        self._home = home
+        self._home = terms.iri(home)[1:-1]
         self._counts: dict[str, int] = {}
         self._written: dict[Entity, Term] = {}
 
     def node(self, kind: str) -> Term:
         """Mint the next local node of a kind: `<home>#usage-1`, then `#usage-2`."""
         number = self._counts[kind] = self._counts.get(kind, 0) + 1
-        return terms.iri(f"{self._home}#{kind}-{number}")
+        return Term(f"<{self._home}#{kind}-{number}>")
 
     def add(self, subject: Term, predicate: Term, value: Term | None) -> None:
         """Add a statement, or nothing where the value is not known."""
@@ -127,8 +131,6 @@ class Sheet:
 
     def content_head(self, record_class: str) -> Term:
         """Write the head of a record named by its content: no time, or equal content would differ."""
-        from provgraph.records import RECORD_VERSION
-
         record = terms.iri(self.graph.name)
         self.add(record, A, PROV_T["Bundle"])
         self.add(record, A, C[record_class])
@@ -204,28 +206,23 @@ class Sheet:
         """Write parameters as one set named by its content: equal sets of two runs meet."""
         if not parameters:
             return
-        statements = [
-            (_property(vocab.PARAM, name)[0], terms.scalar(value))
-            for name, value in parameters.items()
-        ]
-        from provgraph.digests import sha256_bytes
-
+        statements, labels = _named_values(vocab.PARAM, parameters)
         text = "".join([f"{predicate} {value}\n" for predicate, value in sorted(statements)])
         digest = sha256_bytes(text.encode())
         node = terms.iri(f"{vocab.ID}parameters/{digest.value}")
         self.add(activity, P["parameters"], node)
         self.add(activity, PROV_T["used"], node)
         self.add(node, A, C["ParameterSet"])
-        self.named_values(node, vocab.PARAM, parameters)
+        self._add_named(node, statements, labels)
 
     def named_values(self, node: Term, prefix: str, values: Mapping[str, Scalar]) -> None:
         """Write values under properties named by the user, such as `…/metric/roc_auc`."""
-        add = self.graph.add
-        for name, value in values.items():
-            predicate, label = _property(prefix, name)
-            add(node, predicate, terms.scalar(value))
-            if label is not None:
-                add(predicate, LABEL, label)
+        self._add_named(node, *_named_values(prefix, values))
+
+    def _add_named(self, node: Term, statements: Statements, labels: Statements) -> None:
+        self.graph.add_all(node, statements)
+        for predicate, label in labels:
+            self.graph.add(predicate, LABEL, label)
 
     def role(self, name: str | None) -> Term | None:
         """Return the IRI of a role, described where it does not show the name; None for no role."""
@@ -281,6 +278,18 @@ class Sheet:
         previous = self.context.previous.get((entity.kind, entity.name, entity.version or ""))
         if previous is not None:
             self.add(version, PROV_T["wasRevisionOf"], terms.iri(previous))
+
+
+def _named_values(prefix: str, values: Mapping[str, Scalar]) -> tuple[Statements, Statements]:
+    """Return (property, value) for each of the values, and (property, label) where it needs one."""
+    statements: Statements = []
+    labels: Statements = []
+    for name, value in values.items():
+        predicate, label = _property(prefix, name)
+        statements.append((predicate, terms.scalar(value)))
+        if label is not None:
+            labels.append((predicate, label))
+    return statements, labels
 
 
 @functools.lru_cache(4096)

@@ -16,7 +16,7 @@ from provgraph.frozen import dataclass
 from provgraph.ledger import compression
 from provgraph.ledger.rows import NameRow, Pending, StoredRecord, require_covered
 from provgraph.seal.entry import MAX_ENTRY_BYTES, Entry, new_salt, parse_entry
-from provgraph.terms import MAX_GRAPH_BYTES
+from provgraph.terms import MAX_GRAPH_BYTES, sha256_of
 
 _LENGTH_BYTES: Final = 2  # of the entry inside record.sealed; an entry has at most 65,535 bytes
 _MAX_SEALED_BYTES: Final = _LENGTH_BYTES + 2 * MAX_ENTRY_BYTES
@@ -61,7 +61,7 @@ def prepare(item: Pending) -> Prepared:
         FormatError: the entry cannot be written.
     """
     seal = item.seal
-    if hashlib.sha256(item.graph_nq).digest() != seal.graph_sha256:
+    if sha256_of(item.graph_nq) != seal.graph_sha256:
         raise LedgerError(f"record {item.iri}: its seal is over another graph; seal it again")
     require_covered(
         iri=item.iri, graph_nq=item.graph_nq, names=item.names, attachments=item.attachments

@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 from urllib.parse import quote
 
@@ -79,16 +79,30 @@ _STORAGE_CODES: Final = {
 }
 
 
-@contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+class storage_errors:  # noqa: N801 - called as a function is; a generator would cost more
     """Turn SQLite's errors about the file into StorageError and LedgerError with a next step."""
-    try:
-        yield
-    except sqlite3.Error as error:
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, sqlite3.Error):
+            return
         if is_about_storage(error):
-            raise StorageError(f"ledger {path}: {error}: {_STORAGE_CODES[_code(error)]}") from error
+            advice = _STORAGE_CODES[_code(error)]
+            raise StorageError(f"ledger {self._path}: {error}: {advice}") from error
         raise LedgerError(
-            f"ledger {path}: {error}; keep a copy of the file, then check it with"
+            f"ledger {self._path}: {error}; keep a copy of the file, then check it with"
             " `provgraph fsck` or restore a backup"
         ) from error
 

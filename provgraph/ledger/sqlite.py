@@ -61,6 +61,8 @@ class Ledger(LedgerReader):
         self._clock: Callable[[], datetime] | None = None
         # The last checkpoint whose signature was checked, so that a row of appends checks it once.
         self._last: tuple[bytes, Checkpoint] | None = None
+        # The right edge of the tree under the checkpoint that this process signed last.
+        self._edge: tuple[Checkpoint, Frontier] | None = None
 
     @classmethod
     def open(
@@ -234,6 +236,7 @@ class Ledger(LedgerReader):
         assert self._log_signer is not None, "whoever appends has asked"
         checkpoint = Checkpoint(origin=self.origin, size=frontier.size, root=frontier.root())
         self._keep_checkpoint(sign_checkpoint(checkpoint, self._log_signer), checkpoint)
+        self._edge = checkpoint, frontier
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -272,6 +275,9 @@ class Ledger(LedgerReader):
     def _frontier_of(self, last: Checkpoint) -> Frontier:
         """Rebuild the tree's right edge from the rows, and hold it against what was signed last."""
         size = self.size()
+        if self._edge is not None and self._edge[0] is last and last.size == size:
+            # Nobody else has appended, so the tree is still the one that was signed here.
+            return self._edge[1].copy()
         frontier = Frontier(size=size, node_at=self.node_at)
         if size != last.size or frontier.root() != last.root:
             raise LedgerError(

@@ -74,12 +74,15 @@ def parse_plain(data: bytes) -> Json:
     return value
 
 
+_text: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _encode(value: Json, depth: int) -> str:
     if depth > _MAX_DEPTH:
         raise FormatError(f"expected JSON of at most {_MAX_DEPTH} levels")
     if isinstance(value, str):
         # ensure_ascii=False escapes exactly what RFC 8785 section 3.2.2.2 escapes, in its forms.
-        return json.dumps(value, ensure_ascii=False)
+        return _text(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -89,9 +92,7 @@ def _encode(value: Json, depth: int) -> str:
     if isinstance(value, Mapping):
         # RFC 8785 section 3.2.3: keys sort by UTF-16 code units.
         keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
-        members = (
-            f"{json.dumps(k, ensure_ascii=False)}:{_encode(value[k], depth + 1)}" for k in keys
-        )
+        members = (f"{_text(k)}:{_encode(value[k], depth + 1)}" for k in keys)
         return "{" + ",".join(members) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(_encode(item, depth + 1) for item in value) + "]"

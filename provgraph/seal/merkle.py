@@ -78,6 +78,12 @@ class Frontier:
         """The hashes of the complete subtrees, largest first."""
         return tuple(self._peaks)
 
+    def copy(self) -> Frontier:
+        """Return one that grows apart from this one."""
+        other = Frontier(size=0)
+        other.size, other._peaks = self.size, self._peaks.copy()
+        return other
+
     def append(self, leaf: bytes) -> list[bytes]:
         """Add a leaf hash; return the hashes of all subtrees that it completes, leaf first."""
         return self.append_subtree(leaf, level=0)

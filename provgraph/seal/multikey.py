@@ -17,6 +17,8 @@ from provgraph.errors import FormatError, UntrustedError
 from provgraph.frozen import dataclass
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_TWO_DIGITS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
+_58_TO_10: Final = 58**10
 _DIGITS: Final = {character: value for value, character in enumerate(_ALPHABET)}
 
 # The longest value in use is a 64-byte signature, 88 digits. Decoding costs the square of the
@@ -68,10 +70,13 @@ def base58_encode(data: bytes) -> str:
     number = int.from_bytes(data, "big")
     digits: list[str] = []
     while number:
-        number, digit = divmod(number, 58)
-        digits.append(_ALPHABET[digit])
+        # Ten digits at a time: what is left of one division is small, and quickly divided further.
+        number, ten = divmod(number, _58_TO_10)
+        for _ in range(5):
+            ten, two = divmod(ten, 58 * 58)
+            digits.append(_TWO_DIGITS[two])
     zeros = len(data) - len(data.lstrip(b"\0"))
-    return "1" * zeros + "".join(reversed(digits))
+    return "1" * zeros + "".join(reversed(digits)).lstrip("1")
 
 
 def base58_decode(text: str) -> bytes:

@@ -31,7 +31,7 @@ from provgraph.seal.multikey import (
     multibase_decode,
     parse_verification_method,
 )
-from provgraph.terms import MAX_GRAPH_BYTES, format_time
+from provgraph.terms import MAX_GRAPH_BYTES, Canonical, format_time, sha256_of
 
 EDDSA_RDFC_2022: Final = "eddsa-rdfc-2022"
 ECDSA_RDFC_2019: Final = "ecdsa-rdfc-2019"
@@ -129,11 +129,12 @@ def seal(graph_nq: bytes, *, signer: Signer, created: datetime) -> Seal:
     Raises:
         FormatError: the bytes are not sorted N-Quads lines.
     """
-    require_sorted_lines(graph_nq)
+    if type(graph_nq) is not Canonical:
+        require_sorted_lines(graph_nq)
     proof_nq = proof_config(
         created, signer.verification_method, cryptosuite=_SUITES[signer.algorithm]
     )
-    graph_sha256 = hashlib.sha256(graph_nq).digest()
+    graph_sha256 = sha256_of(graph_nq)
     # EdDSA Cryptosuites 1.0, 3.2.4, and ECDSA Cryptosuites 1.0, 3.2.4: the proof's hash is first.
     signature = signer.sign(hashlib.sha256(proof_nq).digest() + graph_sha256)
     return Seal(

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from provgraph.errors import FormatError
+from provgraph.seal import jcs
 from provgraph.seal.entry import Entry, new_salt, parse_entry
 
 ENTRY = Entry(
@@ -72,3 +73,27 @@ def test_entries_over_65535_bytes_are_refused() -> None:
         dataclasses.replace(ENTRY, graph=ENTRY.graph + "a" * (room + 1)).encode()
     with pytest.raises(FormatError, match="at most 65535 bytes, found 65536"):
         parse_entry(b"x" * 65_536)
+
+
+def test_an_entry_is_what_rfc_8785_makes_of_its_members() -> None:
+    entry = Entry(
+        kind="key-add",
+        graph="https://example.org/a~b?c='%22'&d=(e)#f",
+        graph_sha256="0" * 64,
+        proof_sha256="f" * 64,
+        proof_value="z123",
+        verification_method="did:key:z6Mk#z6Mk",
+        salt=new_salt(),
+    )
+    members = {
+        "version": 1,
+        "kind": entry.kind,
+        "graph": entry.graph,
+        "graphSha256": entry.graph_sha256,
+        "proofSha256": entry.proof_sha256,
+        "proofValue": entry.proof_value,
+        "verificationMethod": entry.verification_method,
+        "salt": entry.salt,
+    }
+    assert entry.encode() == jcs.encode(members)
+    assert parse_entry(entry.encode()) == entry

@@ -217,3 +217,15 @@ def test_proofs_outside_the_tree_are_refused(index: int, size: int) -> None:
 def test_consistency_outside_the_tree_is_refused(old: int, new: int) -> None:
     with pytest.raises(FormatError, match="0 < old size"):
         consistency_proof(old, new, lambda level, i: EMPTY_ROOT)
+
+
+def test_a_copied_frontier_grows_apart() -> None:
+    frontier = Frontier(size=0)
+    for number in range(5):
+        frontier.append(leaf_hash(bytes([number])))
+    root, other = frontier.root(), frontier.copy()
+    other.append(leaf_hash(b"other"))
+    assert (frontier.size, frontier.root()) == (5, root)
+    assert other.size == 6
+    frontier.append(leaf_hash(b"other"))
+    assert frontier.root() == other.root()
