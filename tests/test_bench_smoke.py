@@ -13,6 +13,7 @@ SECTIONS = [
     "## Targets",
     "## Recording",
     "## Where the time goes",
+    "## Sealing",
     "## Disk",
     "## Index and questions",
     "## Export and verify",

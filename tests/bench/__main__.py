@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import disk, export_verify, index, parts, recording, report, starting
+from tests.bench import disk, export_verify, index, parts, recording, report, sealing, starting
 from tests.bench.results import FULL, QUICK, Scale, Section
 from tests.bench.stores import Stores, new_stores
 
@@ -22,6 +22,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "recording": recording.run,
     "parts": parts.run,
+    "sealing": sealing.run,
     "disk": disk.run,
     "index": index.run,
     "export_verify": export_verify.run,
