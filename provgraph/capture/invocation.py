@@ -25,7 +25,9 @@ from provgraph.errors import CaptureError
 from provgraph.records import Invocation, Missing
 
 # Programs that run the cells of a notebook, by the name of their script.
-_KERNELS: Final = frozenset({"ipykernel_launcher.py", "colab_kernel_launcher.py"})
+_KERNELS: Final = frozenset({"ipykernel_launcher", "colab_kernel_launcher"})
+# Options of Python that a word of their own follows.
+_WITH_VALUE: Final = frozenset({"-W", "-X"})
 
 
 def probe_invocation(
@@ -77,20 +79,40 @@ def _entry_script(main: ModuleType | None, environ: Mapping[str, str], argv: Seq
         CaptureError: there is none: code from the command line, from standard input, a prompt.
     """
     names = vars(main) if main is not None else {}
-    started = argv[0] if argv else ""
+    started = _started(argv)
     file = names.get("__file__")
     if isinstance(file, str) and not file.startswith("<"):  # "<stdin>"
         path = Path(file).absolute()
         # A zip application is started as one file; the module inside it is none.
         return next((str(each) for each in (path, *path.parents) if each.is_file()), str(path))
     notebook = names.get("__vsc_ipynb_file__") or environ.get("JPY_SESSION_NAME")
-    if os.path.basename(started) in _KERNELS or notebook:
+    if os.path.basename(started).removesuffix(".py") in _KERNELS or notebook:
         if not notebook:
             raise CaptureError("a notebook, whose kernel does not say which; name it as the plan")
         return str(notebook)
     if started == "-c":
         raise CaptureError("the code was given on the command line, with -c")
     raise CaptureError("the code came from a prompt or standard input")
+
+
+def _started(argv: Sequence[str]) -> str:
+    """Return what Python was told to run: a script, a module, `-c`; empty for a prompt.
+
+    Takes the arguments with the interpreter before them (`sys.orig_argv`) or without (`sys.argv`).
+    """
+    words = iter(argv)
+    for place, word in enumerate(words):
+        if word == "-m":
+            return next(words, "")
+        if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
+            return "-c"  # also among others: -Ic
+        if word in _WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-") and not (
+            place == 0 and os.path.basename(word).startswith(("python", "pypy"))
+        ):
+            return word
+    return ""
 
 
 def _script_digest(script: str) -> Digest:

@@ -61,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A terminal or pipe that cannot show a character gets its escape, never an error.
             stream.reconfigure(errors="backslashreplace")
     parser = _parser(arguments)
+    if not arguments:
+        parser.print_help()
+        return 0
     try:
         parsed = parser.parse_args(arguments)
         if parsed.home is not None:

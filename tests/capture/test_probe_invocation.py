@@ -68,8 +68,27 @@ def test_code_that_is_in_no_file() -> None:
     assert started("-", text=PRINT_ENTRY) == [None, "None", [reason]]
 
 
-def test_a_notebook() -> None:
-    kernel = ["/venv/lib/ipykernel_launcher.py", "-f", "kernel.json"]
+@pytest.mark.parametrize(
+    "options", [("-c",), ("-I", "-c"), ("-Ic",), ("-X", "dev", "-W", "error", "-c")], ids=" ".join
+)
+def test_code_on_the_command_line_in_the_words_that_started_python(options: list[str]) -> None:
+    code = PRINT_ENTRY.replace("sys.argv", "sys.orig_argv")
+    assert code != PRINT_ENTRY
+    reason = "the code was given on the command line, with -c"
+    assert started(*options, code) == [None, "None", [reason]]
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        ["/venv/lib/ipykernel_launcher.py", "-f", "kernel.json"],
+        ["/venv/bin/python3", "-m", "ipykernel_launcher", "-f", "kernel.json"],
+        ["python", "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "kernel.json"],
+        ["/usr/bin/python3.12", "-X", "dev", "/opt/colab_kernel_launcher.py", "-f", "k.json"],
+    ],
+    ids=["script", "module", "option", "colab"],
+)
+def test_a_notebook(kernel: list[str]) -> None:
     cells = types.ModuleType("__main__")
     unnamed = probe_invocation({}, kernel, main=cells, root=Path("/nowhere"))
     assert unnamed.entry_script is None

@@ -284,6 +284,12 @@ def test_an_unwritable_place_is_said(told, capsys):
     assert "cannot write /proc/none/x" in err
 
 
+def test_a_newcomer_who_types_only_the_name_sees_what_there_is(capsys):
+    code, out, err = run(capsys)
+    assert (code, err) == (0, "")
+    assert [out.count(f"    {command.name} ") for command in COMMANDS] == [1] * len(COMMANDS)
+
+
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS])
 def test_help_has_an_example(command):
     done = subprocess.run([*PROGRAM, command, "--help"], capture_output=True, text=True, check=True)
