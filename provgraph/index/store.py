@@ -58,6 +58,9 @@ BATCH_GRAPHS: Final = 200
 # also takes a third less disk: what the engine writes by itself is not compressed below 512 MB.
 REBUILD_ROWS: Final = 100
 
+# Beside the index, the folders in which a copy of it is made to be compared.
+SCRATCH_PREFIX: Final = "provgraph-check-"
+
 _STREAM_BYTES: Final = 1024 * 1024
 
 Row = tuple[Term | None, ...]

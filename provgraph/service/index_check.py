@@ -25,7 +25,7 @@ from typing import Final, Self
 
 from provgraph.errors import DamagedIndexError, IndexUnavailableError
 from provgraph.index.compare import IndexCopy
-from provgraph.index.store import Index, Watermark, open_index
+from provgraph.index.store import SCRATCH_PREFIX, Index, Watermark, open_index
 from provgraph.ledger.fsck_range import MAX_FINDINGS, Finding
 from provgraph.ledger.sqlite import Ledger
 from provgraph.pool import Answer, Task, Work, answers
@@ -366,7 +366,7 @@ def _scratch_beside(folder: Path) -> Iterator[Path]:
     """Make a scratch folder, on the disk of the index if that can be written: hard links need that."""
     place = folder.parent if os.access(folder.parent, os.W_OK) else None
     try:
-        with tempfile.TemporaryDirectory(prefix="provgraph-check-", dir=place) as name:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=place) as name:
             yield Path(name)
     except OSError as error:
         raise IndexUnavailableError(

@@ -20,7 +20,7 @@ from typing import Final
 
 from provgraph.capture import journal
 from provgraph.errors import ProvgraphError, StorageError
-from provgraph.index.store import open_index
+from provgraph.index.store import SCRATCH_PREFIX, open_index
 from provgraph.ledger.erasing import Mark, scrub, settle
 from provgraph.service.home import temporary_index, writable_ledger
 from provgraph.settings import Settings
@@ -33,7 +33,8 @@ def sweep(settings: Settings, *, ids: Collection[str] = ()) -> list[str]:
 
     Args:
         settings: whose home.
-        ids: of the erased records, as in the names of their journals.
+        ids: of erased runs, as in the names of their journals; those of all erased records are
+            known from the tombstones.
 
     Raises:
         StorageError: something could not be cleared now; sweeping again is harmless.
@@ -44,6 +45,7 @@ def sweep(settings: Settings, *, ids: Collection[str] = ()) -> list[str]:
         lambda: _sweep_ledger(settings),
         lambda: _sweep_journals(settings, ids),
         lambda: _sweep_index(settings),
+        lambda: _sweep_scratch(settings),
         lambda: notes.extend(_sweep_snapshots(settings)),
     )
     for step in steps:
@@ -84,8 +86,10 @@ def _sweep_ledger(settings: Settings) -> None:
 
 
 def _sweep_journals(settings: Settings, ids: Collection[str]) -> None:
+    with writable_ledger(settings) as ledger:
+        records = {row.name.rpartition("/")[2] for row in ledger.names_of_kind("tombstone")}
     for path in journal.paths(settings.journal_folder):
-        if not any(each in path.name for each in ids):
+        if not any(each in path.name for each in {*ids, *records}):
             continue
         with journal.claim(path) as is_ours:
             if not is_ours:
@@ -100,6 +104,12 @@ def _sweep_index(settings: Settings) -> None:
         if folder.parent.exists():
             with open_index(folder, wait_s=settings.index_wait_s) as index:
                 index.discard()
+
+
+def _sweep_scratch(settings: Settings) -> None:
+    """Remove what a check of the index that was killed has left; one that runs ends with an error."""
+    for folder in settings.index_folder.parent.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(folder)
 
 
 def _sweep_snapshots(settings: Settings) -> list[str]:

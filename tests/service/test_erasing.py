@@ -128,6 +128,8 @@ def test_no_byte_is_left_in_any_file_of_the_home(history: Path) -> None:
     # A journal that a process left when it died, and an index that was put aside.
     (history / "journal" / f"{iri.rsplit('/', 1)[-1]}.jsonl").write_text(f'no fact "{SECRET}"\n')
     shutil.copytree(history / "index", history / "index.damaged")
+    # And the scratch index of a check that was killed.
+    shutil.copytree(history / "index", history / "provgraph-check-x1" / "fresh")
     assert len(left(history, pieces)) > len(pieces)
     assert erase(iri) == [SCREENING]
     assert left(history, pieces) == []
@@ -538,12 +540,16 @@ def test_resume_empties_what_a_restored_row_brought_back(history: Path) -> None:
     with writable_ledger(load()) as ledger:
         select = "SELECT graph FROM record WHERE position = ?"
         (before,) = ledger._db.execute(select, (SCREENING,)).fetchone()
+        run_id = run_called("screening").rpartition("/")[2]
         erase(run_called("screening"))
         ledger._db.execute("UPDATE record SET graph = ? WHERE position = ?", (before, SCREENING))
         with pytest.raises(UntrustedError, match="its graph is there"):
             verify_ledger(ledger)
+    left_over = history / "journal" / f"{run_id}.jsonl"
+    left_over.write_text(f'no fact "{SECRET}"\n')
     assert resume(load()) == ([SCREENING], [])
     assert resume(load()) == ([], [])
+    assert left_over.exists() is False
     assert list(journal.paths(load().journal_folder)) == []
     with writable_ledger(load()) as ledger:
         assert verify_ledger(ledger).erased == 1
