@@ -35,7 +35,7 @@ layers: .venv/installed-test ## who may import whom
 unit: .venv/installed-test ## tests; some of them: make unit ARGS='tests/seal -k merkle'
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: .venv/installed-test ## long tests: many processes, big files, crashes over and over
+soak: .venv/installed-test .venv/installed-fuzz ## long tests: many processes, big files, crashes over and over
 	$(BIN)/python -m pytest tests/soak $(ARGS)
 
 bench: .venv-bench/installed-bench ## speed and size, against MLflow in the same run

@@ -265,6 +265,26 @@ def proof_of_another_record_in_jsonld(forge: Forge, members: Members) -> Members
     return {**members, f"{one}/record.jsonld": json.dumps(document).encode()}
 
 
+def changed_created_in_jsonld(forge: Forge, members: Members) -> Members:
+    return replaced(
+        members, f"{run_folder(forge)}/record.jsonld", b'"created": "20', b'"created": "19'
+    )
+
+
+def changed_verification_method_in_jsonld(forge: Forge, members: Members) -> Members:
+    name = f"{run_folder(forge)}/record.jsonld"
+    document = json.loads(members[name])
+    document["proof"]["verificationMethod"] = generate_signer().verification_method
+    return {**members, name: json.dumps(document).encode()}
+
+
+def dropped_statement_in_jsonld(forge: Forge, members: Members) -> Members:
+    name = f"{run_folder(forge)}/record.jsonld"
+    document = json.loads(members[name])
+    document["@graph"].pop()
+    return {**members, name: json.dumps(document).encode()}
+
+
 def packaged_context_replaced(forge: Forge, members: Members) -> Members:
     return replaced(members, "context.jsonld", b"ns#", b"evil#")
 
@@ -584,6 +604,9 @@ MEMBERS: dict[Callable[[Forge, Members], Members], int | None] = {
     inline_context_redefines_a_term: None,
     duplicate_json_key: None,
     proof_of_another_record_in_jsonld: None,
+    changed_created_in_jsonld: None,
+    changed_verification_method_in_jsonld: None,
+    dropped_statement_in_jsonld: None,
     packaged_context_replaced: None,
 }
 

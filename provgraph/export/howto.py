@@ -94,6 +94,11 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
        | sed 's/.*sha256":"\\(.*\\)"}},"name":"\\(.*\\)"/\\1  \\2/' > /tmp/subjects
      sha256sum --check --quiet /tmp/subjects && echo attested
      diff <(cut -c67- /tmp/subjects | sort) <(ls records/*/graph.nq) && echo 'all attested'
+     grep -q "\\"ledgerRoot\\":\\"$root\\",\\"ledgerSize\\":$size,\\"origin\\":\\"$(head -n 1 checkpoint)\\"" \\
+       /tmp/statement && echo 'under this checkpoint'
+     printf '{{"payload":"%s","payloadType":"application/vnd.in-toto+json","signatures":[{{"keyid":"%s","sig":"%s"}}]}}' \\
+       "$(base64 -w 0 /tmp/statement)" {log} "$(base64 -w 0 /tmp/note.sig)" \\
+       | cmp -s - attestation.dsse.json && echo 'and nothing else'
      grep -qFf attestation.dsse.json attestation.sigstore.json && echo 'same in both'
 
 {not_here}WHAT THIS SHOWS, AND WHAT IT CANNOT

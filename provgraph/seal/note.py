@@ -40,8 +40,8 @@ _KEY_ID_BYTES: Final = 4
 _SIGNATURE = re.compile("— ([^ ]+) ([A-Za-z0-9+/]+={0,2})")
 # ASCII control characters other than newline must not stand anywhere in a note.
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
-# str patterns: \s is every Unicode space.
-_NAME = re.compile(r"[^\s+\x00-\x1f]+")
+# str patterns: \s is every Unicode space. Lone surrogates are what no UTF-8 can hold.
+_NAME = re.compile(r"[^\s+\x00-\x1f\ud800-\udfff]+")
 _CHECKPOINT = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
 _VKEY = re.compile(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{4,4096}={0,2})")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "durability"), str(TESTS / "ledger"), str(TESTS)]
+sys.path[:0] = [str(TESTS / each) for each in ("durability", "ledger", "seal", "independent", ".")]
 
 from tally import print_table  # noqa: E402
 
