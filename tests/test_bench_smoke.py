@@ -17,6 +17,7 @@ SECTIONS = [
     "## Disk",
     "## Index and questions",
     "## Export and verify",
+    "## Checking a ledger",
     "## Start and install",
 ]
 

@@ -12,7 +12,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import disk, export_verify, index, parts, recording, report, sealing, starting
+from tests.bench import (
+    disk,
+    export_verify,
+    index,
+    parts,
+    recording,
+    report,
+    sealing,
+    starting,
+    verifying,
+)
 from tests.bench.results import FULL, QUICK, Scale, Section
 from tests.bench.stores import Stores, new_stores
 
@@ -26,6 +36,7 @@ SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "disk": disk.run,
     "index": index.run,
     "export_verify": export_verify.run,
+    "verifying": verifying.run,
     "starting": starting.run,
 }
 

@@ -43,6 +43,9 @@ class Scale:
     block_runs: int  # runs in a block
     records: int  # in the chain of lineage that is exported
     repeats: int  # of a single question or command
+    verified: int  # entries of a ledger that is checked whole
+    indexed: int  # entries of an index that is checked against its ledger
+    leaves: int  # of a tree in which entries are proved
 
     @property
     def runs(self) -> int:
@@ -50,5 +53,13 @@ class Scale:
         return self.blocks * self.block_runs
 
 
-FULL = Scale(blocks=20, block_runs=50, records=100, repeats=15)
-QUICK = Scale(blocks=2, block_runs=6, records=4, repeats=2)
+FULL = Scale(
+    blocks=20,
+    block_runs=50,
+    records=100,
+    repeats=15,
+    verified=100_000,
+    indexed=10_000,
+    leaves=10_000_000,
+)
+QUICK = Scale(blocks=2, block_runs=6, records=4, repeats=2, verified=40, indexed=20, leaves=1_000)
