@@ -420,6 +420,21 @@ class Verification:
     missing: tuple[Missing, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appointment:
+    """From here on a witness is asked to cosign the ledger's checkpoints, or is no more."""
+
+    id: str
+    witness: str  # its name in signature lines
+    address: str | None = None
+    verifier_keys: tuple[str, ...] = ()  # as C2SP tools take them
+    status: str  # named | retired
+    reason: str | None = None
+    by: Agent | None = None
+    at: datetime
+    missing: tuple[Missing, ...] = ()
+
+
 KeyDecision = KeyAddition | KeyRevocation
 LaterFact = Deployment | Observation | Approval | Retraction
-Record = Run | LaterFact | KeyDecision | Tombstone | Verification
+Record = Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment

@@ -81,6 +81,13 @@ TABLE: Final = (
         " when the ledger is made.",
     ),
     Setting(
+        name="checkpoint_copies",
+        default="",
+        unit="folders",
+        help="Where copies of the last witnessed checkpoint are kept: folders on other disks, with"
+        f" '{os.pathsep}' between them. A ledger that is older than a copy is not written to.",
+    ),
+    Setting(
         name="query_timeout_s",
         default="60",
         unit="seconds",
@@ -151,6 +158,7 @@ class Settings:
     producer_key: str
     steward_key: str
     log_key: str
+    checkpoint_copies: tuple[Path, ...]
     query_timeout_s: float
     query_memory_mib: int
     query_rows: int
@@ -235,6 +243,8 @@ def _parse(row: Setting, text: str) -> object:
         return _number(row, text)
     if row.unit in {"MiB", "rows"}:
         return int(_number(row, text))
+    if row.unit == "folders":
+        return tuple(Path(each).expanduser().absolute() for each in text.split(os.pathsep) if each)
     if "|" in row.unit:
         if text not in row.unit.split("|"):
             raise UsageError(f"setting {row.name}: expected one of {row.unit}, found {text!r}")

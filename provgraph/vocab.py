@@ -64,6 +64,7 @@ CLASSES: Final = (
     "KeyEventRecord",
     "TombstoneRecord",
     "VerificationRecord",
+    "AppointmentRecord",
     # activities
     "Run",
     "Step",
@@ -74,6 +75,9 @@ CLASSES: Final = (
     "KeyRevocation",
     "Tombstone",
     "Verification",
+    "Appointment",
+    # agents
+    "Witness",
     # entities
     "Dataset",
     "Model",
@@ -212,6 +216,10 @@ PROPERTIES: Final = (
     "state",
     "artifact",
     "foundDigest",
+    # witnesses
+    "witness",
+    "address",
+    "verifierKey",
     # source code
     "repository",
     "commit",

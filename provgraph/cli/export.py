@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from provgraph.cli.asking import reader
+from provgraph.cli.cosign import add_require_witness, say_witnessed, witnessed
 from provgraph.cli.output import counted
 from provgraph.errors import StorageError, UsageError
 from provgraph.service.exporting import KINDS, RDF_FORMATS, export_bundle, export_rdf, save_bundle
@@ -40,6 +41,7 @@ def add_export(commands: Any, text: str) -> argparse.ArgumentParser:
         f" ({', '.join(KINDS)}); the bundle says so and verifies; repeatable",
     )
     parser.add_argument("--because", metavar="TEXT", help="why; said in the bundle")
+    add_require_witness(parser)
     parser.set_defaults(run=run_export)
     return parser
 
@@ -50,10 +52,16 @@ def run_export(arguments: argparse.Namespace) -> int:
         if arguments.out is None:
             raise UsageError("a bundle needs --out, such as --out churn-3.zip")
         with reader() as opened:
+            done = witnessed(opened.settings, arguments)
             members = export_bundle(
-                opened, arguments.thing, withhold=arguments.withhold, because=arguments.because
+                opened,
+                arguments.thing,
+                withhold=arguments.withhold,
+                because=arguments.because,
+                witnessed=done,
             )
         save_bundle(members, Path(arguments.out))
+        say_witnessed(done)
         count = sum(name.endswith("/graph.nq") for name in members)
         folders = sum(name.endswith("/entry.json") for name in members)
         apart = f" and {folders - count} without their graphs" if folders > count else ""

@@ -6,10 +6,14 @@ import argparse
 import os
 from typing import Any
 
+from rich.console import Console
+from rich.markup import escape
+
 from provgraph.cli.asking import indexing_progress, require_home
 from provgraph.cli.output import console
 from provgraph.errors import UntrustedError
 from provgraph.ledger.erasing import is_unfinished
+from provgraph.ledger.sqlite import Ledger
 from provgraph.service import asking, recovery
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.trusting import trust_in_force
@@ -100,6 +104,7 @@ def run_status(_: argparse.Namespace) -> int:
             out.print(f"origin     {ledger.origin}")
             out.print(f"namespace  {ledger.namespace}")
             out.print(f"log key    {log}")
+            _print_witnesses(out, ledger)
         producer = settings.keys_folder / "producer.pem"
         if os.access(producer, os.R_OK):
             from provgraph.service.home import producer_signer
@@ -111,6 +116,24 @@ def run_status(_: argparse.Namespace) -> int:
     for run in going:
         out.print(f"going      {run.name}  {run.id}  since {run.started_at:%Y-%m-%d %H:%M:%S}Z")
     return 0
+
+
+def _print_witnesses(out: Console, ledger: Ledger) -> None:
+    from provgraph.service.witnessing import standing
+
+    found = standing(ledger)
+    times = dict(found.cosigned)
+    for peer in found.witnesses:
+        seen = "has cosigned nothing that is remembered here; run `provgraph cosign`"
+        if found.seen is not None and peer.name in times:
+            seen = f"saw {found.seen.size} entries at {times[peer.name]:%Y-%m-%d %H:%M:%S}Z"
+        out.print(f"witness    {escape(peer.name)}  {seen}")
+    if found.witnesses:
+        out.print(f"unseen     {found.behind} entries are newer than what witnesses saw")
+    for path in found.missing_copies if found.seen is not None else ():
+        out.print(f"[yellow]no copy[/yellow]    of the witnessed checkpoint at {escape(path)}")
+    if found.stopped is not None:
+        out.print(f"[bold red]stopped[/bold red]    {escape(found.stopped)}")
 
 
 def run_recover(_: argparse.Namespace) -> int:
@@ -145,8 +168,9 @@ def run_fsck(_: argparse.Namespace) -> int:
     require_home(settings)
     with readable_ledger(settings) as ledger:
         report = check_ledger(ledger, processes=cores(), trust=trust_in_force(settings))
-    if report.findings:
-        raise UntrustedError(f"ledger {ledger.path}: {report.findings[0].message}")
+        if report.findings:
+            raise UntrustedError(f"ledger {ledger.path}: {report.findings[0].message}")
+        ledger.memory.require_current(ledger, report.size)
     erased = f", {report.erased} of them erased by tombstones" if report.erased else ""
     print(
         f"ledger {ledger.origin}: all {report.size} entries{erased}, seals and the checkpoint agree"
@@ -167,6 +191,8 @@ def run_settings(_: argparse.Namespace) -> int:
     for row in TABLE:
         value = getattr(settings, row.name)
         shown = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+        if isinstance(value, tuple):
+            shown = os.pathsep.join(map(str, value))
         out.print(
             f"[bold]{row.name}[/bold] = {shown}   [dim]({row.unit}; default {row.default or 'empty'})[/dim]"
         )

@@ -41,6 +41,8 @@ COMMANDS: Final = (
     Command(name="publish", module="publish", help="write the ledger as tiles for a web server"),
     Command(name="keys", module="keys", help="whose seals count: rotate, revoke, trust files"),
     Command(name="verify", module="verify", help="check a bundle offline, or a live ledger"),
+    Command(name="cosign", module="cosign", help="have witnesses cosign this ledger"),
+    Command(name="timestamp", module="timestamp", help="have this ledger time-stamped (RFC 3161)"),
     Command(name="witness", module="witness", help="run a witness for other people's ledgers"),
     Command(name="fsck", module="keep", help="check the whole ledger of this home"),
     Command(name="serve", module="serve", help="serve this home over HTTP"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from provgraph.cli.asking import require_home
+from provgraph.cli.cosign import add_require_witness, say_witnessed, witnessed
 from provgraph.settings import load
 
 
@@ -22,6 +23,7 @@ def add_publish(commands: Any, text: str) -> argparse.ArgumentParser:
         epilog="Example: provgraph publish /srv/www/lineage-log",
     )
     parser.add_argument("folder", help="a new folder, or one that this ledger was published into")
+    add_require_witness(parser)
     parser.set_defaults(run=run_publish)
     return parser
 
@@ -30,18 +32,19 @@ def run_publish(arguments: argparse.Namespace) -> int:
     """Publish."""
     from provgraph.digests import sha256_bytes
     from provgraph.ledger.tiles import publish
-    from provgraph.service.home import cosigned_checkpoint, readable_ledger
+    from provgraph.service.home import readable_ledger
 
     settings = load()
     require_home(settings)
-    note = cosigned_checkpoint(settings)
+    done_by = witnessed(settings, arguments)
     with readable_ledger(settings) as ledger:
-        done = publish(ledger, Path(arguments.folder), note=note)
+        done = publish(ledger, Path(arguments.folder), note=done_by.note)
         charter = ledger.charter
     print(
         f"published {done.checkpoint.size} entries of {done.checkpoint.origin} into {done.folder}:"
         f" {done.new_entries} new, {done.new_files} files written"
     )
+    say_witnessed(done_by)
     print("Tell readers, by another way than this folder, how to know it:")
     print(f"  verifier key    {charter.note_key.vkey}")
     print(f"  charter         {sha256_bytes(charter.note)}")

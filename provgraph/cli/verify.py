@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from provgraph.cli.brought import add_tsa_ca, read_keys, read_roots
 from provgraph.cli.output import console, counted
 from provgraph.cli.terminal import printable
 from provgraph.cli.verify_ledger import (
@@ -19,12 +20,16 @@ from provgraph.cli.verify_ledger import (
     run_ledger,
     write_report,
 )
-from provgraph.errors import UntrustedError
+from provgraph.errors import FormatError, UntrustedError, UsageError
 from provgraph.export.views import check_views
 from provgraph.ledger.fsck_range import Finding
 from provgraph.seal.absent import summary
-from provgraph.seal.bundle import verify_bundle
+from provgraph.seal.bundle import Report, VerifiedBundle, verify_bundle
 from provgraph.seal.entry import SEALED_BY
+from provgraph.seal.note import parse_vkey
+from provgraph.seal.timestamp import MEMBER as TIMESTAMP
+from provgraph.seal.timestamp import read_timestamp
+from provgraph.seal.witnessed import cosigner_names, require_witnesses
 from provgraph.service.verification import Verification
 
 
@@ -49,6 +54,13 @@ def add_verify(commands: Any, text: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--producer-key", metavar="KEY", action="append", help="a producer's key; repeatable"
     )
+    parser.add_argument(
+        "--witness",
+        metavar="KEY",
+        action="append",
+        help="a verifier key, or a file of them, of a witness that must have cosigned; repeatable",
+    )
+    add_tsa_ca(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing when all is well")
     parser.set_defaults(run=run_verify)
     return parser
@@ -58,6 +70,11 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """Verify and report each step."""
     ledger = ledger_of(arguments.bundle)
     if ledger is not None:
+        if arguments.witness or arguments.tsa_ca:
+            raise UsageError(
+                "--witness and --tsa-ca are for a bundle; what witnesses saw of a live ledger is checked"
+                " in step 10, and `provgraph status` says when"
+            )
         return run_ledger(ledger, arguments)
     refuse_ledger_options(arguments)
     written = Verification(what="bundle", subject=arguments.bundle, started=datetime.now(UTC))
@@ -101,8 +118,11 @@ def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
     except UntrustedError as error:
         raise UntrustedError(f"step 10: {error}") from None
     report(10, f"{compared} readable views say exactly what was signed")
+    said = _check_outside(bundle, arguments, report)
     if arguments.quiet:
         return 0
+    for text in said:
+        out.print(escape(printable(text)))
     out.print(
         f"[bold green]verified[/bold green]: {counted(len(bundle.records), 'record')}"
         f" behind {escape(printable(bundle.root))}"
@@ -119,3 +139,53 @@ def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
             " that you got another way: --log-key and --producer-key."
         )
     return 0
+
+
+def _check_outside(
+    bundle: VerifiedBundle, arguments: argparse.Namespace, report: Report
+) -> list[str]:
+    """Check what others say of the checkpoint; return what is there and was not checked."""
+    unchecked = []
+    note = bundle.members["checkpoint"]
+    try:
+        texts = [key for text in arguments.witness or () for key in read_keys(text)]
+        keys = [parse_vkey(text) for text in texts]
+    except FormatError as error:
+        raise UsageError(f"--witness: {error}") from None
+    try:
+        for each in require_witnesses(note, keys, now=datetime.now(UTC)):
+            report(11, f"witness {each.name} saw this checkpoint at {_time(each.at)}")
+        others = cosigner_names(note, but=[*bundle.charter.log_keys, *keys])
+    except (FormatError, UntrustedError) as error:
+        raise UntrustedError(f"step 11: {error}") from None
+    if others:
+        unchecked.append(
+            f"Not checked: cosignatures by {', '.join(others)}. Give a witness's verifier key, got from"
+            " the witness: --witness."
+        )
+    token = bundle.members.get(TIMESTAMP)
+    roots = read_roots(arguments.tsa_ca)
+    if token is None:
+        if roots is not None:
+            raise UntrustedError("step 12: expected a time-stamp of the checkpoint, found none")
+        return unchecked
+    try:
+        stamp = read_timestamp(token, bundle.checkpoint.encode(), roots=roots)
+    except (FormatError, UntrustedError) as error:
+        raise UntrustedError(f"step 12: {error}") from None
+    except UsageError as error:
+        # Without the extra nothing of the token can be read; with --tsa-ca it is asked for above.
+        return [*unchecked, f"Not checked: a time-stamp over the checkpoint; {error}."]
+    text = f"this checkpoint existed at {_time(stamp.at)}, says {stamp.authority}"
+    if stamp.is_trusted:
+        report(12, text)
+    else:
+        unchecked.append(
+            f"Not checked: a time-stamp by which {text}. Give the root of the authority that you trust:"
+            " --tsa-ca."
+        )
+    return unchecked
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"

@@ -24,11 +24,13 @@ from provgraph.convert import keys
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.tombstone import tombstone_sheet
 from provgraph.convert.verification import verification_sheet
+from provgraph.convert.witnesses import appointment
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.frozen import as_dict, dataclass
 from provgraph.records import (
     MEASURING_ROLES,
     RECORD_VERSION,
+    Appointment,
     Approval,
     Deployment,
     Environment,
@@ -77,6 +79,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         KeyRevocation: keys.key_revocation,
         Tombstone: tombstone_sheet,
         Verification: verification_sheet,
+        Appointment: appointment,
     }[type(record)]
     sheet: Sheet = writer(record, vocab.record_iri(record_id), context)  # type: ignore[operator]
     return _finish(sheet)

@@ -17,6 +17,7 @@ from typing import Final
 from provgraph import resources
 from provgraph.export import crate, jsonld, rdf
 from provgraph.export.howto import howto_verify
+from provgraph.export.outside import Outside
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.absent import ERASED, WITHHELD, Listed, version_of
@@ -35,6 +36,7 @@ from provgraph.seal.multikey import (
     public_pem,
 )
 from provgraph.seal.note import NoteSigner, open_checkpoint
+from provgraph.seal.timestamp import MEMBER as TIMESTAMP
 from provgraph.seal.tlogproof import TlogProof
 from provgraph.seal.tombstone import read_claim
 
@@ -57,6 +59,7 @@ def make_bundle(
     note: bytes,
     log_signer: Signer,
     withhold: Mapping[str, str] = MappingProxyType({}),
+    outside: Outside | None = None,
 ) -> dict[str, bytes]:
     """Return the members of a bundle.
 
@@ -70,11 +73,13 @@ def make_bundle(
         note: the checkpoint to prove them against, signed by all log keys.
         log_signer: the ledger's log key, which signs the list of members.
         withhold: IRIs of those records whose graphs are kept back, each with the reason.
+        outside: what others say of the checkpoint.
 
     Raises:
         NotFoundError: a record is not in the ledger.
         UntrustedError: the ledger's bytes do not match their own hashes.
     """
+    outside = outside or Outside()
     everything = [
         _read(ledger, iri) for iri in dict.fromkeys([*records, *_erased(ledger, records)])
     ]
@@ -88,6 +93,8 @@ def make_bundle(
         "checkpoint": note,
         "context.jsonld": resources.read_text("ontology", "context.jsonld").encode(),
     }
+    if outside.timestamp is not None:
+        members[TIMESTAMP] = outside.timestamp
     for record in stored:
         members |= _record_members(record, ledger, note, checkpoint.size)
         for digest in ledger.attachments(record.iri):
@@ -128,7 +135,9 @@ def make_bundle(
         ],
         log_signer=log_signer,
     )
-    members["HOWTO-VERIFY.txt"] = howto_verify(everything, absent, ledger, subject.title).encode()
+    members["HOWTO-VERIFY.txt"] = howto_verify(
+        everything, absent, ledger, subject.title, outside=outside
+    ).encode()
     members["ro-crate-metadata.json"] = _json(
         crate.metadata(sorted(members), title=subject.title, root=subject.root, graphs=graphs)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from provgraph.export.outside import Outside, howto_outside
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.absent import Listed
@@ -101,7 +102,7 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
        | cmp -s - attestation.dsse.json && echo 'and nothing else'
      grep -qFf attestation.dsse.json attestation.sigstore.json && echo 'same in both'
 
-{not_here}WHAT THIS SHOWS, AND WHAT IT CANNOT
+{outside}{not_here}WHAT THIS SHOWS, AND WHAT IT CANNOT
    Shown: these records were sealed with these keys, stand in this ledger, and have not been changed
    since. Not shown: that what was recorded is true, that nothing else happened, or that the ledger
    has no other version of its history; compare its checkpoint with one that you kept earlier.
@@ -109,6 +110,8 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
 With provgraph installed, `provgraph verify <this bundle>` does all of this, and checks as well that
 the readable views (lineage.jsonld, lineage.trig, record.jsonld, record.ttl) say what was signed.
 """
+
+_NOTHING: Final = Outside()
 
 _HASHES: Final = """\
        sha256sum $r/proof.nq $r/graph.nq | cut -c1-64 | tr -d '\\n' | xxd -r -p > /tmp/hashes\
@@ -150,7 +153,12 @@ _BOTH_CHECK: Final = """\
 
 
 def howto_verify(
-    stored: Sequence[StoredRecord], absent: Sequence[Listed], ledger: Ledger, title: str
+    stored: Sequence[StoredRecord],
+    absent: Sequence[Listed],
+    ledger: Ledger,
+    title: str,
+    *,
+    outside: Outside = _NOTHING,
 ) -> str:
     """Write the instructions for one bundle.
 
@@ -159,6 +167,7 @@ def howto_verify(
         absent: those whose graphs are not in it.
         ledger: where they are.
         title: what the bundle explains, in words.
+        outside: what others say of the checkpoint.
     """
     log = PublicKey(algorithm=ED25519, raw=ledger.log_key)
     entries = [parse_entry(record.entry) for record in stored]
@@ -172,6 +181,7 @@ def howto_verify(
         log_multikey=encode_multikey(log),
         producers=producers,
         suites=", ".join(suites),
+        outside=howto_outside(outside, first_number=6),
         hashes=_HASHES_OR_STATED if absent else _HASHES,
         absent=_SKIP_ABSENT if absent else "",
         not_here=_NOT_HERE.format(lines="".join(map(_line, absent))) if absent else "",

@@ -13,7 +13,8 @@ checkpoint in the file guards against damage and against those who have no key, 
 forge Ed25519 there would still have no checkpoint that a reader elsewhere accepts.
 
 What it does not do: know whose keys they are, index, or understand graphs. The ledger never signs a checkpoint
-that is inconsistent with the last one it signed.
+that is inconsistent with the last one it signed, or with one that a witness has seen
+(`provgraph.ledger.witnessed`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from provgraph.ledger.inbox import Inbox, Outcome, append_in_turn
 from provgraph.ledger.keys import KnownKeys, TrustSource, require_admissible
 from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import Pending, Position
+from provgraph.ledger.witnessed import Memory
 from provgraph.seal.charter import Charter, new_charter, open_charter
 from provgraph.seal.keys import Signer
 from provgraph.seal.merkle import EMPTY_ROOT, Frontier, leaf_hash
@@ -52,9 +54,12 @@ if TYPE_CHECKING:
 class Ledger(LedgerReader):
     """An open ledger. Use it as a context manager, or call `close`."""
 
-    def __init__(self, *, path: Path, db: sqlite3.Connection, charter: Charter) -> None:
+    def __init__(
+        self, *, path: Path, db: sqlite3.Connection, charter: Charter, memory: Memory
+    ) -> None:
         """Take over an open connection; use `Ledger.open`."""
         super().__init__(path=path, db=db, charter=charter)
+        self.memory = memory
         self._log_signer: Signer | None = None
         self._inbox = Inbox(path)
         self._keys = KnownKeys(self)
@@ -75,6 +80,7 @@ class Ledger(LedgerReader):
         read_only: bool = False,
         namespace: str | None = None,
         trust: TrustSource | None = None,
+        checkpoint_copies: Sequence[Path] = (),
     ) -> Self:
         """Open the ledger at path; make it first where there is none and it is to be written.
 
@@ -82,15 +88,18 @@ class Ledger(LedgerReader):
         that is made without a second key does without it for ever. `clock` says whether a key is
         valid now, and `trust` which trust file holds. A reader may come
         without a signer, and then has no way to notice that ledger and log key were replaced
-        together.
+        together. `checkpoint_copies` are folders that hold copies of the last witnessed checkpoint.
 
         Raises:
+            RolledBackError: there is no ledger, and witnesses have seen one here.
             NotFoundError: read_only, and there is no ledger.
             StorageError: the file cannot be made, opened or read.
             LedgerError: not a ledger, or of a newer schema.
             UntrustedError: the ledger was made with another log key, or its charter was changed.
         """
+        memory = Memory(path, copies=checkpoint_copies)
         if not read_only and not path.exists():
+            memory.require_none()
             if log_signer is None:
                 raise LedgerError(f"no ledger at {path}, and no log key to make one with")
             _create(path, log_signer, mldsa_signer, clock=clock, namespace=namespace)
@@ -104,7 +113,7 @@ class Ledger(LedgerReader):
         except BaseException:
             db.close()
             raise
-        ledger = cls(path=path, db=db, charter=charter)
+        ledger = cls(path=path, db=db, charter=charter, memory=memory)
         ledger._log_signer = None if read_only else log_signer
         ledger._keys = KnownKeys(ledger, trust=trust)
         ledger._clock = clock
@@ -132,6 +141,7 @@ class Ledger(LedgerReader):
             StorageError: the bytes could not be made durable in time; appending again is harmless.
             LedgerError: opened for reading, a name or attachment that the graph does not cover, or
                 the tree does not fit the last checkpoint.
+            RolledBackError: the ledger is not the one that a witness has seen.
             UntrustedError: the last checkpoint is not signed by the log key.
         """
         (outcome,) = self.append_each([[prepare(item) for item in items]])
@@ -164,12 +174,14 @@ class Ledger(LedgerReader):
         Raises:
             LedgerError: it must be signed, and the ledger is open for reading; or the tree does not
                 fit.
+            RolledBackError: the ledger is not the one that a witness has seen.
             UsageError: it must be signed, and no signer was given.
             UntrustedError: a signature on it does not verify, or the signer is another log's.
             StorageError: it could not be kept.
         """
         note = self.checkpoint()
         if self._is_cosigned(note):
+            self.memory.require_current(self, self._last_checkpoint().size)
             return note
         if self._log_signer is None:
             raise LedgerError(f"ledger {self.path} is open for reading; open it with its log key")
@@ -273,7 +285,7 @@ class Ledger(LedgerReader):
         return set(keys) <= set(open_note(note, keys).signed_by)
 
     def _frontier_of(self, last: Checkpoint) -> Frontier:
-        """Rebuild the tree's right edge from the rows, and hold it against what was signed last."""
+        """Rebuild the tree's right edge, and hold it against what was signed last, and was seen."""
         size = self.size()
         if self._edge is not None and self._edge[0] is last and last.size == size:
             # Nobody else has appended, so the tree is still the one that was signed here.
@@ -285,6 +297,7 @@ class Ledger(LedgerReader):
                 f" {last.root.hex()}, its rows make {size} under {frontier.root().hex()};"
                 " nothing was appended. Keep a copy, then restore a backup"
             )
+        self.memory.require_current(self, size)
         return frontier
 
     def _known(self, batch: Sequence[Prepared]) -> dict[str, int]:

@@ -44,7 +44,7 @@ RECORD_FILES: Final = (
     "record.ttl",
 )
 _NAME: Final = re.compile(
-    r"MANIFEST|HOWTO-VERIFY\.txt|charter|checkpoint|trust\.json|context\.jsonld|bundle\.json"
+    r"MANIFEST|HOWTO-VERIFY\.txt|charter|checkpoint|checkpoint\.tsr|trust\.json|context\.jsonld|bundle\.json"
     r"|lineage\.jsonld|lineage\.trig|ro-crate-metadata\.json"
     r"|attestation\.dsse\.json|attestation\.sigstore\.json"
     r"|keys/[a-z]+-z[1-9A-HJ-NP-Za-km-z]{1,127}\.pem"

@@ -11,13 +11,17 @@ from typing import Final
 from provgraph import disk, terms, vocab
 from provgraph.errors import NotFoundError, StorageError, UsageError
 from provgraph.export import bundle, jsonld, rdf
+from provgraph.export.outside import Outside
 from provgraph.ledger.rows import StoredRecord
 from provgraph.query.closure import Closure, closure
 from provgraph.query.lineage import FACTS, Node, describe, plain
 from provgraph.seal.entry import RECORD
 from provgraph.seal.members import write_folder, write_zip
+from provgraph.seal.note import unverified_checkpoint
 from provgraph.service.asking import Reader
 from provgraph.service.home import cosigned_checkpoint, log_signer
+from provgraph.service.timestamping import kept_token
+from provgraph.service.witnessing import Witnessed
 
 KINDS: Final = {
     "run": "RunRecord",
@@ -64,7 +68,12 @@ def export_rdf(reader: Reader, thing: str, form: str) -> bytes:
 
 
 def export_bundle(
-    reader: Reader, thing: str, *, withhold: Sequence[str] = (), because: str | None = None
+    reader: Reader,
+    thing: str,
+    *,
+    withhold: Sequence[str] = (),
+    because: str | None = None,
+    witnessed: Witnessed | None = None,
 ) -> dict[str, bytes]:
     """Return the members of a verifiable bundle of a thing's lineage.
 
@@ -74,6 +83,7 @@ def export_bundle(
         withhold: records, things (every record that describes one) and kinds of records (a key of
             KINDS) whose graphs are kept back. That other records mention them stays.
         because: why; said in the bundle.
+        witnessed: the checkpoint to prove it against; without one, nobody is asked to cosign it.
 
     Raises:
         NotFoundError: nothing goes by one of the names.
@@ -95,14 +105,20 @@ def export_bundle(
     else:
         # A name that only an absent graph gives must not come back through the title.
         title = title_in([record.graph_nq for record in shown], root) or root
+    note = cosigned_checkpoint(reader.settings) if witnessed is None else witnessed.note
+    outside = Outside(
+        witness_keys=() if witnessed is None else witnessed.keys,
+        timestamp=kept_token(reader.settings, unverified_checkpoint(note)),
+    )
     try:
         return bundle.make_bundle(
             reader.ledger,
             subject=bundle.Subject(root=root, title=title),
             records=found.records,
-            note=cosigned_checkpoint(reader.settings),
+            note=note,
             log_signer=log_signer(reader.settings),
             withhold=held,
+            outside=outside,
         )
     except NotFoundError as error:
         if not held:

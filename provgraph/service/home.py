@@ -4,6 +4,7 @@
 <home>/keys/            producer.pem seals records, steward.pem what decides about the ledger,
                         log.pem signs checkpoints, and log-mldsa.pem those that leave the ledger
 <home>/trust/           the trust files that were installed
+<home>/witnessed/       what witnesses have seen (provgraph.ledger.witnessed)
 <home>/journal/         runs that are going
 <home>/index/           disposable; elsewhere where the home is read-only
 
@@ -152,6 +153,7 @@ def readable_ledger(settings: Settings) -> Ledger:
         clock=utc_now,
         read_only=True,
         trust=functools.partial(trust_in_force, settings),
+        checkpoint_copies=settings.checkpoint_copies,
     )
 
 
@@ -208,6 +210,7 @@ def _opened(settings: Settings) -> Ledger:
         clock=utc_now,
         namespace=settings.namespace or None,
         trust=functools.partial(trust_in_force, settings),
+        checkpoint_copies=settings.checkpoint_copies,
     )
 
 

@@ -116,7 +116,9 @@ def _ask(peer: Peer, submission: Submission, *, timeout_s: float) -> Answer:
 
 
 def _read(peer: Peer, submission: Submission, reply: Reply) -> Answer:
-    text = " ".join(reply.body.decode("utf-8", "replace").split())[:200]
+    # A stranger's words end up in our messages: on one line, short, nothing that steers a terminal.
+    words = " ".join(reply.body.decode("utf-8", "replace").split())[:200]
+    text = "".join(each if each.isprintable() else "?" for each in words)
     if reply.status == 200:
         require_cosigned(add_cosignatures(submission.note, reply.body, peer.keys), peer.keys)
         return Cosignatures(reply.body)

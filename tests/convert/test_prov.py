@@ -33,6 +33,7 @@ from provgraph.errors import FormatError
 from provgraph.index.store import Index, open_index
 from provgraph.records import (
     Agent,
+    Appointment,
     Approval,
     Deployment,
     Entity,
@@ -110,6 +111,7 @@ KINDS = {
     ),
     "approval": st.from_type(Approval),
     "retraction": retractions(),
+    "appointment": st.from_type(Appointment),
 }
 
 
