@@ -52,6 +52,11 @@ def add_verify(commands: Any, text: str) -> argparse.ArgumentParser:
     add_ledger_options(parser)
     parser.add_argument("--log-key", metavar="KEY", help="the ledger's key, as did:key")
     parser.add_argument(
+        "--charter",
+        metavar="FILE",
+        help="of a bundle: the ledger's charter as you kept it from an earlier one; names all its keys",
+    )
+    parser.add_argument(
         "--producer-key", metavar="KEY", action="append", help="a producer's key; repeatable"
     )
     parser.add_argument(
@@ -91,6 +96,13 @@ def run_verify(arguments: argparse.Namespace) -> int:
             write_report(written, arguments.report)
 
 
+def _kept_charter(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the charter {path}: {error.strerror or error}") from None
+
+
 def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
     out = console()
 
@@ -104,6 +116,7 @@ def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
         Path(arguments.bundle),
         report=report,
         log_key=arguments.log_key,
+        charter=None if arguments.charter is None else _kept_charter(Path(arguments.charter)),
         producer_keys=None if keys is None else frozenset(keys),
     )
     written.origin, written.size = bundle.charter.origin, bundle.checkpoint.size

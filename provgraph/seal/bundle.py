@@ -96,13 +96,15 @@ def verify_bundle(
     *,
     report: Report,
     log_key: str | None = None,
+    charter: bytes | None = None,
     producer_keys: frozenset[str] | None = None,
 ) -> VerifiedBundle:
     """Verify a bundle, step by step.
 
     1. Its members are regular files with the names that a bundle has, each once (zip tricks,
        path traversal, links, bombs).
-    2. The charter is signed by the log key that it names; with `log_key`, by that very key.
+    2. The charter is signed by the log key that it names; with `log_key`, by that very key; with
+       `charter`, it is that very charter (one without the second key, made by who can forge Ed25519).
     3. MANIFEST is signed by the log key, and lists every member with its SHA-256 (changed, added or
        removed files); nothing else is signed there.
     4. The checkpoint is signed by all log keys of the charter, for this origin (a checkpoint of
@@ -130,6 +132,7 @@ def verify_bundle(
         path: zip or folder.
         report: told of each step that passed.
         log_key: did:key or multikey that the log must have, from another source than the bundle.
+        charter: the charter that the ledger must have, kept from an earlier bundle.
         producer_keys: the same for producers.
 
     Raises:
@@ -147,20 +150,25 @@ def verify_bundle(
         passed(f"opened {len(members)} files, all with names and sizes that a bundle may have")
 
         step = 2
-        charter = open_charter(_member(members, "charter"))
-        note_key = charter.note_key
-        log = PublicKey(algorithm=ED25519, raw=charter.log_key)
+        opened = open_charter(_member(members, "charter"))
+        note_key = opened.note_key
+        log = PublicKey(algorithm=ED25519, raw=opened.log_key)
         log_did = did_key(log)
         if log_key is not None and _multikey(log_key) != encode_multikey(log):
             raise UntrustedError(f"expected the log key {log_key}, found {log_did}")
-        passed(f"ledger {charter.origin}, log key {log_did}")
+        if charter is not None and charter != opened.note:
+            raise UntrustedError(
+                "expected the charter that was kept, found another one"
+                f" {_told_apart(open_charter(charter), opened)}"
+            )
+        passed(f"ledger {opened.origin}, log key {log_did}")
 
         step = 3
-        _check_manifest(members, charter.origin, note_key)
+        _check_manifest(members, opened.origin, note_key)
         passed(f"MANIFEST is signed by the log key and matches all {len(members) - 1} other files")
 
         step = 4
-        checkpoint = open_checkpoint(_member(members, "checkpoint"), *charter.log_keys)
+        checkpoint = open_checkpoint(_member(members, "checkpoint"), *opened.log_keys)
         about = _check_about(members, checkpoint)
         passed(f"checkpoint over {checkpoint.size} entries is signed by the log key")
 
@@ -200,10 +208,10 @@ def verify_bundle(
         records = []
         for folder in folders:
             with _context(f"records/{folder}"):
-                records.append(_check_place(members, folder, charter.log_keys, checkpoint))
+                records.append(_check_place(members, folder, opened.log_keys, checkpoint))
         for folder in bare:
             with _context(f"records/{folder}"):
-                _check_inclusion(members, folder, charter.log_keys, checkpoint)
+                _check_inclusion(members, folder, opened.log_keys, checkpoint)
         everything: list[VerifiedRecord | VerifiedAbsent] = [*records, *missing]
         positions = {record.position for record in everything}
         if len(positions) != len(everything):
@@ -214,7 +222,7 @@ def verify_bundle(
             Attested(position=each.position, graph=each.iri, sha256=each.entry.graph_sha256)
             for each in records
         ]
-        is_attested = check_attestation(members, checkpoint, attested, log_key=charter.log_key)
+        is_attested = check_attestation(members, checkpoint, attested, log_key=opened.log_key)
         passed(
             f"{len(everything)} entries are in the tree of {checkpoint.size} (RFC 9162)"
             + (", as the attestation says (DSSE)" if is_attested else "")
@@ -232,15 +240,24 @@ def verify_bundle(
         raise UntrustedError(f"step {step}: {error}") from None
     return VerifiedBundle(
         root=about["root"],
-        charter=charter,
+        charter=opened,
         checkpoint=checkpoint,
         records=tuple(records),
         absent=tuple(missing),
         attachments=attachments,
         members=members,
         signers=signers,
-        is_pinned=log_key is not None and producer_keys is not None,
+        is_pinned=(log_key or charter) is not None and producer_keys is not None,
     )
+
+
+def _told_apart(kept: Charter, found: Charter) -> str:
+    """Say what differs first between two charters."""
+    for what in ("origin", "log_key", "mldsa_key", "namespace"):
+        one, other = getattr(kept, what), getattr(found, what)
+        if one != other:
+            return f"(another {what}{': none' if other is None else ''})"
+    return "(of another time)"
 
 
 def _folders(members: Mapping[str, bytes]) -> list[str]:

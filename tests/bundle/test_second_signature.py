@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,13 +10,54 @@ from typing import Any
 
 import pytest
 
+from provgraph.cli.main import main
 from provgraph.errors import UntrustedError
 from provgraph.seal.bundle import verify_bundle
 from provgraph.seal.charter import open_charter
 from provgraph.seal.members import write_zip
 from provgraph.seal.mldsa import generate_mldsa_signer
-from provgraph.seal.note import Cosigner, open_checkpoint, parse_checkpoint, sign_checkpoint
+from provgraph.seal.note import (
+    Cosigner,
+    NoteSigner,
+    open_checkpoint,
+    parse_checkpoint,
+    sign_checkpoint,
+    sign_note,
+)
 from provgraph.service.home import log_signer
+
+
+def without_the_second_key(forge: Any) -> bytes:
+    """A charter that asks for Ed25519 only, signed by the true log key or by who can forge that."""
+    lines = forge.members["charter"].partition(b"\n\n")[0].split(b"\n")
+    signer = NoteSigner(name=forge.origin, signer=log_signer(forge.settings))
+    return sign_note(b"\n".join([*lines[:5], b""]), [signer])
+
+
+def test_a_kept_charter_stops_one_without_its_second_key(forge: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    false = without_the_second_key(forge)
+    write_zip(path, forge.signed({**forge.members, "charter": false}))
+    log_key = next(
+        row["id"] for row in json.loads(forge.members["trust.json"])["keys"] if row["role"] == "log"
+    )
+    # The Ed25519 key alone says nothing about the other: this is what the charter is kept for.
+    bundle = verify_bundle(path, report=lambda step, text: None, log_key=log_key)
+    assert bundle.charter.mldsa_key is None
+    with pytest.raises(UntrustedError, match=r"^step 2: .*\(another mldsa_key: none\)"):
+        verify_bundle(path, report=lambda step, text: None, charter=forge.members["charter"])
+
+
+def test_the_true_bundle_has_the_charter_that_was_kept(forge: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    write_zip(path, forge.members)
+    kept = tmp_path / "charter"
+    kept.write_bytes(forge.members["charter"])
+    assert main(["verify", str(path), "--charter", str(kept), "--quiet"]) == 0
+    kept.write_bytes(without_the_second_key(forge))
+    assert main(["verify", str(path), "--charter", str(kept), "--quiet"]) == 1
+    assert main(["verify", str(path), "--charter", str(tmp_path / "absent"), "--quiet"]) == 2
+
 
 Change = Callable[[Any, bytes], bytes]
 
