@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -55,23 +56,34 @@ SCREENING = 9
 ORDER = Order(by="dpo@example.org", why="consent withdrawn", ground="GDPR Art. 17(1)(b)")
 
 
-@pytest.fixture
-def history(home: Path) -> Path:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small history, and a run on data of one person, whose name is everywhere in it."""
-    record_history()
-    with provgraph.run("screening", project="churn", owner=SECRET) as run:
-        run.use(f"s3://data/{SECRET}.csv", name=SECRET, role="train", digest=DATA)
-        run.log_params(patient=SECRET)
-        for number in range(5):
-            run.log_metrics(loss=1 / (number + 1), step=number)
-        run.generate(
-            "s3://data/model",
-            role="model",
-            name="churn",
-            version="secret",
-            digest="sha256:" + "ee" * 32,
-        )
-        run.note(f"asked {SECRET} on the phone")
+    folder = tmp_path_factory.mktemp("recorded") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROVGRAPH_HOME", str(folder))
+        record_history()
+        with provgraph.run("screening", project="churn", owner=SECRET) as run:
+            run.use(f"s3://data/{SECRET}.csv", name=SECRET, role="train", digest=DATA)
+            run.log_params(patient=SECRET)
+            for number in range(5):
+                run.log_metrics(loss=1 / (number + 1), step=number)
+            run.generate(
+                "s3://data/model",
+                role="model",
+                name="churn",
+                version="secret",
+                digest="sha256:" + "ee" * 32,
+            )
+            run.note(f"asked {SECRET} on the phone")
+        close_ledger()
+    return folder
+
+
+@pytest.fixture
+def history(home: Path, recorded: Path) -> Path:
+    """A copy of the recorded home."""
+    shutil.copytree(recorded, home)
     return home
 
 
@@ -481,6 +493,23 @@ def test_records_go_on_coming_while_something_is_erased(history: Path) -> None:
         )
         assert verify_ledger(ledger).erased == 1
     assert [name for name, graph in graphs().items() if SECRET.encode() in graph] == []
+
+
+def test_snapshots_of_servers_go_and_one_that_runs_is_told_of(history: Path) -> None:
+    gone, held = history / "snapshots" / "gone", history / "snapshots" / "held"
+    for folder in (gone, held):
+        folder.mkdir(parents=True)
+        (folder / "000001.sst").write_text(SECRET)
+    descriptor = os.open(held, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with open_reader(load()) as reader:
+            plan = plan_erasure(reader, run_called("screening"))
+        _, notes = carry_out(load(), plan, ORDER)
+    finally:
+        os.close(descriptor)
+    assert (gone.exists(), held.exists()) == (False, True)
+    assert [note[:40] for note in notes] == ["a server that is running still holds a s"]
 
 
 @pytest.fixture
