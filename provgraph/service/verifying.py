@@ -182,6 +182,8 @@ def _check_file(
                 f" {by.first}, and is not among the expected keys"
             )
             report.findings.append(Finding(step=8, message=message, position=by.first))
+    if options.trust is not None:
+        report.parts["trust"] = {"version": options.trust.version}
     if options.log_key is None and options.trust is None:
         report.open_questions.append(
             "the ledger names its keys itself; compare them with ones that you got another way:"

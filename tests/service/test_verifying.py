@@ -197,6 +197,23 @@ def test_several_processes_compare_the_same(history: Path) -> None:
     assert verify(history, processes=2).parts["index"] == verify(history).parts["index"]
 
 
+def test_an_index_that_still_holds_what_was_erased_is_found(history: Path) -> None:
+    close_ledger()
+    shutil.copytree(history / "index", history / "kept")
+    with readable_ledger(load()) as ledger:
+        record = ledger.read(0)
+    assert main(["erase", record.iri, "--why", "no consent", "--by", "g@example.org", "--yes"]) == 0
+    close_ledger()
+    assert verify(history, deep=False).parts["ledger"]["erased"] == 1
+    shutil.rmtree(history / "index", ignore_errors=True)
+    (history / "kept").rename(history / "index")
+    (found,) = verify(history).findings
+    assert (found.step, found.position) == (11, 0)
+    assert "it was erased, and the index still holds its graph" in found.message
+    reindex(load())
+    assert verify(history).findings == []
+
+
 # ---- what was seen elsewhere ------------------------------------------------------------------------
 def test_a_ledger_restored_from_an_old_backup_is_found(history: Path, tmp_path: Path) -> None:
     close_ledger()
@@ -212,7 +229,12 @@ def test_a_ledger_restored_from_an_old_backup_is_found(history: Path, tmp_path: 
     for name in ("ledger.db-wal", "ledger.db-shm"):
         (history / name).unlink(missing_ok=True)
     assert verify(history, deep=False).findings == []
-    for elsewhere in ({"published": (tmp_path / "log",)}, {"seen": (kept,)}):
+    # What witnesses saw is remembered in the home, and looked at without being asked.
+    (history / "witnessed").mkdir(exist_ok=True)
+    remembered = history / "witnessed" / "checkpoint"
+    for elsewhere in ({"published": (tmp_path / "log",)}, {"seen": (kept,)}, {}):
+        if not elsewhere:
+            shutil.copy(kept, remembered)
         (found,) = verify(history, deep=False, **elsewhere).findings
         assert found.step == STEP_ELSEWHERE
         assert "it was cut short, or restored from an older backup" in found.message
