@@ -80,6 +80,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
                 "--witness and --tsa-ca are for a bundle; what witnesses saw of a live ledger is checked"
                 " in step 10, and `provgraph status` says when"
             )
+        if arguments.charter is not None:
+            raise UsageError("--charter is for a bundle; name a ledger's key with --log-key")
         return run_ledger(ledger, arguments)
     refuse_ledger_options(arguments)
     written = Verification(what="bundle", subject=arguments.bundle, started=datetime.now(UTC))

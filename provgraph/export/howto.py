@@ -134,7 +134,7 @@ NOT IN THIS BUNDLE
 """
 
 _ED25519_CHECK: Final = """\
-       openssl pkeyutl -verify -pubin -inkey keys/*-$key.pem -rawin \\
+       openssl pkeyutl -verify -pubin -inkey $(ls keys/*-$key.pem | head -n 1) -rawin \\
          -in /tmp/hashes -sigfile $r/signature.bin | sed "s|^|$r |"\
 """
 
@@ -147,7 +147,7 @@ _BOTH_CHECK: Final = """\
            digest="-digest sha256";;
          *) cp $r/signature.bin /tmp/signature; digest="";;
        esac
-       openssl pkeyutl -verify -pubin -inkey keys/*-$key.pem -rawin $digest \\
+       openssl pkeyutl -verify -pubin -inkey $(ls keys/*-$key.pem | head -n 1) -rawin $digest \\
          -in /tmp/hashes -sigfile /tmp/signature | sed "s|^|$r |"\
 """
 

@@ -43,3 +43,11 @@ def test_a_changed_entry_is_not_in_the_tree(forge, unpacked):
     path = unpacked / forge.folders[-1] / "entry.json"
     path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":2'))
     assert follow(unpacked).count(f"{forge.folders[-1]} NOT IN THE TREE") == 1
+
+
+def test_a_key_in_two_roles_is_one_key(forge, unpacked):
+    """A small home may give one key two roles; then two files hold it."""
+    (key,) = (unpacked / "keys").glob("producer-*.pem")
+    (unpacked / "keys" / key.name.replace("producer-", "steward-")).write_bytes(key.read_bytes())
+    output = follow(unpacked)
+    assert output.count("Signature Verified Successfully") == 3 + len(forge.folders)

@@ -57,6 +57,7 @@ def test_the_true_bundle_has_the_charter_that_was_kept(forge: Any, tmp_path: Pat
     kept.write_bytes(without_the_second_key(forge))
     assert main(["verify", str(path), "--charter", str(kept), "--quiet"]) == 1
     assert main(["verify", str(path), "--charter", str(tmp_path / "absent"), "--quiet"]) == 2
+    assert main(["verify", str(forge.settings.home), "--charter", str(kept)]) == 2
 
 
 Change = Callable[[Any, bytes], bytes]
