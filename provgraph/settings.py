@@ -88,6 +88,13 @@ TABLE: Final = (
         f" '{os.pathsep}' between them. A ledger that is older than a copy is not written to.",
     ),
     Setting(
+        name="server",
+        default="",
+        unit="text",
+        help="Record to this server, such as https://lineage.example.org, and not into a ledger of"
+        " this home. Its token goes into PROVGRAPH_TOKEN.",
+    ),
+    Setting(
         name="query_timeout_s",
         default="60",
         unit="seconds",
@@ -159,6 +166,7 @@ class Settings:
     steward_key: str
     log_key: str
     checkpoint_copies: tuple[Path, ...]
+    server: str
     query_timeout_s: float
     query_memory_mib: int
     query_rows: int

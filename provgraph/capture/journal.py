@@ -111,6 +111,12 @@ class Journal:
             yield from read(path)
         yield from map(json.loads, self.unwritten)
 
+    def sync(self) -> None:
+        """Make what was written durable against a power cut, too."""
+        for descriptor in self._descriptors.values():
+            with contextlib.suppress(OSError):
+                os.fsync(descriptor)
+
     def close(self, *, remove: bool) -> None:
         """Give the journal up; remove it only when the ledger holds what it said."""
         if remove:

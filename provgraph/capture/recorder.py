@@ -22,7 +22,7 @@ from provgraph.capture.ending import elapsed_end, ending_of
 from provgraph.capture.facts import Fact, encode
 from provgraph.capture.journal import Journal, fallback_folder, line_of
 from provgraph.capture.redact import redact
-from provgraph.capture.sinks import Receipt, Sink
+from provgraph.capture.sinks import HandedOver, Receipt, Sink
 from provgraph.capture.state import Ending, RunState, Start, replay
 from provgraph.capture.values import describe_error
 from provgraph.errors import CaptureError, FormatError
@@ -205,15 +205,23 @@ class Recorder:
                 except (FormatError, OSError) as damage:
                     self.say(f"what forked processes wrote could not be read: {damage}")
         receipt = None
+        begin: Callable[[], Receipt | None] | None = None
         try:
             receipt = self._sink.seal(state)
+        except HandedOver as way:
+            begin = way.begin
         except Exception as fault:
             if self.is_strict:
                 raise
             self._say_unsealed(fault)
         finally:
             if journal is not None:
+                if begin is not None:
+                    journal.sync()
                 journal.close(remove=receipt is not None)
+        if begin is not None:
+            with contextlib.suppress(Exception):
+                receipt = begin()
         return receipt
 
     def discard(self) -> None:

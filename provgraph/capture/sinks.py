@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -18,10 +19,23 @@ class Receipt:
     ledger_size: int
 
 
+class HandedOver(Exception):  # noqa: N818 - no error: the facts are on their way
+    """A sink will seal the run from its journal; `begin` is called when the journal is closed.
+
+    `begin` returns the receipt if it comes in a moment, and None otherwise.
+    """
+
+    def __init__(self, begin: Callable[[], Receipt | None]) -> None:
+        """Take what starts the delivery."""
+        super().__init__("handed over")
+        self.begin = begin
+
+
 class Sink(Protocol):
     """Takes runs over for good.
 
-    `seal` returns only after the ledger has committed durably, and raises ProvgraphError otherwise;
+    `seal` returns only after the ledger has committed durably, and raises ProvgraphError otherwise, or
+    HandedOver where that takes longer than the caller may wait;
     sealing one run twice is harmless, since its record id stays the same. Sinks are used from one
     thread at a time.
     """

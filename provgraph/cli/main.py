@@ -48,6 +48,7 @@ COMMANDS: Final = (
     Command(name="serve", module="serve", help="serve this home over HTTP"),
     Command(name="access", module="access", help="tokens, roles, private projects"),
     Command(name="trail", module="trail", help="who asked this home's server what"),
+    Command(name="spool", module="spool", help="what waits to be delivered to a server"),
     Command(name="status", module="keep", help="ledger size, keys, runs that are going"),
     Command(name="recover", module="keep", help="seal what killed processes have left"),
     Command(name="reindex", module="keep", help="rebuild the index from the ledger"),

@@ -19,7 +19,7 @@ from provgraph.capture import things
 from provgraph.capture.identifiers import new_id
 from provgraph.capture.recorder import say
 from provgraph.capture.run import Run, RunFactory
-from provgraph.capture.sinks import Receipt
+from provgraph.capture.sinks import HandedOver, Receipt
 from provgraph.capture.state import RunState
 from provgraph.capture.things import Handle
 from provgraph.capture.values import (
@@ -59,12 +59,18 @@ class _LazySink:
         return self._settings.journal_folder
 
     def seal(self, state: RunState) -> Receipt:
+        if self._settings.server:
+            run_id = state.run_id
+            raise HandedOver(lambda: _deliver(self._settings, run_id))
         with import_lock:
             from provgraph.service.recording import LocalSink
 
         return LocalSink(self._settings).seal(state)
 
     def last_run(self, *, name: str, project: str | None) -> str | None:
+        if self._settings.server:
+            say("resume=True looks into a ledger of this machine only; name the run's id instead")
+            return None
         with import_lock:
             from provgraph.service.recording import LocalSink
 
@@ -344,6 +350,10 @@ def _record(what: str, record: LaterFact, *, called: str | None) -> Receipt | No
         from provgraph.service.things import about
 
     settings = load(os.environ)
+    if settings.server:
+        # On this disk first; the thread that delivers takes it from there.
+        recovery.spool(settings, record, record_id=record.id, called=called)
+        return _deliver(settings, record.id)
     try:
         found = record
         if called is not None:
@@ -360,6 +370,13 @@ def _record(what: str, record: LaterFact, *, called: str | None) -> Receipt | No
             " `provgraph recover` seals it"
         )
         return None
+
+
+def _deliver(settings: Settings, name: str) -> Receipt | None:
+    with import_lock:
+        from provgraph.service.delivery import deliver
+
+    return deliver(settings, name)
 
 
 def _settings() -> Settings | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,11 @@ class Recovered:
     receipt: Receipt | None
     problem: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The id of the run, or of the record of a later fact."""
+        return self.run_id or self.path.name.partition("-")[2].removesuffix(journal.SUFFIX)
+
 
 def recover(settings: Settings) -> list[Recovered]:
     """Seal what processes that died have left: runs as abandoned, or as ended where they said so."""
@@ -62,6 +68,41 @@ def going_runs(settings: Settings) -> Iterator[RunState]:
             yield replay(_facts(path))
         except (FormatError, OSError):
             continue  # just begun, just sealed, or of a later version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A journal that nobody is writing: what it holds, and since when."""
+
+    path: Path
+    what: str  # run train | approval | …
+    since: datetime
+    size_bytes: int
+
+
+def waiting(settings: Settings) -> list[Waiting]:
+    """List what waits to be sealed or delivered; nothing is changed."""
+    found = []
+    for path in journal.paths(settings.journal_folder):
+        with journal.claim(path) as is_ours:
+            if not is_ours:
+                continue
+            try:
+                status = path.stat()
+                first = next(iter(_facts(path)), {})
+            except (FormatError, OSError):
+                continue
+            name = f" {first.get('name')}" if first.get("f") == "start" else ""
+            what = "run" if first.get("f") == "start" else str(first.get("kind", "unreadable"))
+            found.append(
+                Waiting(
+                    path=path,
+                    what=what + name,
+                    since=datetime.fromtimestamp(status.st_mtime, UTC),
+                    size_bytes=status.st_size,
+                )
+            )
+    return found
 
 
 def spool(
@@ -98,7 +139,7 @@ def _recover_one(settings: Settings, path: Path) -> Recovered | None:
         else:
             state = replay(facts)
             run_id = state.run_id
-            receipt = LocalSink(settings).seal(state)
+            receipt = _seal(settings, state)
     except Exception as error:
         # Foreign bytes, a newer version, a full disk: the journal stays, and every question can
         # still be asked.
@@ -111,6 +152,15 @@ def _recover_one(settings: Settings, path: Path) -> Recovered | None:
     return None if receipt is None else Recovered(path=path, run_id=run_id, receipt=receipt)
 
 
+def _seal(settings: Settings, state: RunState) -> Receipt:
+    """Seal a run where this home records to: its own ledger, or a server."""
+    if settings.server:
+        from provgraph.service.delivery import RemoteLedger
+
+        return RemoteLedger(settings).seal(state)
+    return LocalSink(settings).seal(state)
+
+
 def _facts(path: Path) -> Iterator[Fact]:
     for part in journal.parts(path):
         yield from journal.read(part)
@@ -121,7 +171,15 @@ def _write_spooled(settings: Settings, fact: Fact) -> Receipt:
     if kind is None:
         raise FormatError(f"unknown kind of record {fact['kind']!r}: it is from a later version")
     record: LaterFact = decode(kind, fact["value"])
-    if "called" in fact:
+    record_id = decode(str, fact["record"])
+    called = decode(str, fact["called"]) if "called" in fact else None
+    if settings.server:
+        from provgraph.service.delivery import RemoteLedger
+
+        return RemoteLedger(settings).write(
+            fact["kind"], record, record_id=record_id, called=called
+        )
+    if called is not None:
         with writable_ledger(settings) as ledger:
-            record = about(ledger, record, decode(str, fact["called"]))
-    return write_record(settings, record, record_id=decode(str, fact["record"]))
+            record = about(ledger, record, called)
+    return write_record(settings, record, record_id=record_id)
