@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from provgraph.cli.anchors import add_anchor_options, anchors_of
 from provgraph.cli.brought import add_tsa_ca, read_keys, read_roots
 from provgraph.cli.output import console, counted
 from provgraph.cli.terminal import printable
@@ -66,6 +67,7 @@ def add_verify(commands: Any, text: str) -> argparse.ArgumentParser:
         help="a verifier key, or a file of them, of a witness that must have cosigned; repeatable",
     )
     add_tsa_ca(parser)
+    add_anchor_options(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing when all is well")
     parser.set_defaults(run=run_verify)
     return parser
@@ -120,6 +122,7 @@ def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
         log_key=arguments.log_key,
         charter=None if arguments.charter is None else _kept_charter(Path(arguments.charter)),
         producer_keys=None if keys is None else frozenset(keys),
+        anchors=anchors_of(arguments),
     )
     written.origin, written.size = bundle.charter.origin, bundle.checkpoint.size
     written.root = bundle.checkpoint.root
@@ -148,10 +151,12 @@ def _run_bundle(arguments: argparse.Namespace, written: Verification) -> int:
         if each.reason is not None:
             why = f"withheld: {printable(each.reason)}"
         out.print(f"  entry {each.position}  {escape(printable(each.iri))}  {escape(why)}")
+    for text in bundle.judged.not_shown:
+        out.print(f"[dim]not shown:[/dim] {escape(printable(text))}")
     if not bundle.is_pinned:
         out.print(
             "The keys above came with the bundle. To know whose they are, compare them with ones"
-            " that you got another way: --log-key and --producer-key."
+            " that you got another way: --trust or --root-key, or --log-key and --producer-key."
         )
     return 0
 

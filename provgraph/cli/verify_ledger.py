@@ -13,6 +13,7 @@ from typing import Final
 
 from rich.markup import escape
 
+from provgraph.cli.anchors import trust_for
 from provgraph.cli.asking import require_home
 from provgraph.cli.output import console
 from provgraph.cli.terminal import printable
@@ -107,6 +108,7 @@ def run_ledger(path: Path, arguments: argparse.Namespace) -> int:
         processes=max(0, arguments.processes),
         resume=arguments.resume,
         log_key=arguments.log_key,
+        trust=trust_for(path, arguments),
         producer_keys=None if keys is None else frozenset(keys),
         published=tuple(map(Path, arguments.published or ())),
         seen=tuple(map(Path, arguments.seen or ())),

@@ -23,7 +23,7 @@ from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.absent import ERASED, WITHHELD, Listed, version_of
 from provgraph.seal.attestation import Attested, attest
 from provgraph.seal.bundle import listing, write_manifest
-from provgraph.seal.entry import SEALED_BY, TOMBSTONE, parse_entry
+from provgraph.seal.entry import KEY_EVENTS, SEALED_BY, TOMBSTONE, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES, Signer
 from provgraph.seal.members import MANIFEST
 from provgraph.seal.multikey import (
@@ -39,6 +39,7 @@ from provgraph.seal.note import NoteSigner, open_checkpoint
 from provgraph.seal.timestamp import MEMBER as TIMESTAMP
 from provgraph.seal.tlogproof import TlogProof
 from provgraph.seal.tombstone import read_claim
+from provgraph.seal.trustfile import TrustFile
 
 _INDENT: Final = 2
 
@@ -60,6 +61,7 @@ def make_bundle(
     log_signer: Signer,
     withhold: Mapping[str, str] = MappingProxyType({}),
     outside: Outside | None = None,
+    trust: Sequence[TrustFile] = (),
 ) -> dict[str, bytes]:
     """Return the members of a bundle.
 
@@ -74,20 +76,19 @@ def make_bundle(
         log_signer: the ledger's log key, which signs the list of members.
         withhold: IRIs of those records whose graphs are kept back, each with the reason.
         outside: what others say of the checkpoint.
+        trust: the trust files of the ledger, oldest first.
 
     Raises:
         NotFoundError: a record is not in the ledger.
         UntrustedError: the ledger's bytes do not match their own hashes.
     """
     outside = outside or Outside()
-    everything = [
-        _read(ledger, iri) for iri in dict.fromkeys([*records, *_erased(ledger, records)])
-    ]
-    everything.sort(key=lambda record: record.index)
+    checkpoint = open_checkpoint(note, *ledger.charter.log_keys)
+    packed = [_read(ledger, iri) for iri in dict.fromkeys([*records, *_erased(ledger, records)])]
+    everything = with_key_events(ledger, packed, size=checkpoint.size)
     absent = [each for record in everything if (each := _absent(ledger, record, withhold))]
     positions = {each.position for each in absent}
     stored = [record for record in everything if record.index not in positions]
-    checkpoint = open_checkpoint(note, *ledger.charter.log_keys)
     members: dict[str, bytes] = {
         "charter": ledger.charter.note,
         "checkpoint": note,
@@ -95,6 +96,7 @@ def make_bundle(
     }
     if outside.timestamp is not None:
         members[TIMESTAMP] = outside.timestamp
+    members |= {f"trust/{each.version:06d}.note": each.note for each in trust}
     for record in stored:
         members |= _record_members(record, ledger, note, checkpoint.size)
         for digest in ledger.attachments(record.iri):
@@ -144,6 +146,34 @@ def make_bundle(
     signer = NoteSigner(name=ledger.origin, signer=log_signer)
     members[MANIFEST] = write_manifest(members, origin=ledger.origin, signer=signer)
     return members
+
+
+def with_key_events(
+    ledger: Ledger, records: Sequence[StoredRecord], *, size: int
+) -> list[StoredRecord]:
+    """Add what the ledger says of every key that sealed something here, in the ledger's order.
+
+    That is every event of those keys, of the stewards who sealed these events, and so on, and the
+    ledger's first key event, which names who may decide.
+    """
+    found = {record.index: record for record in records}
+    first = [row for row in ledger.names_of_kind("key") if row.index < size][:1]
+    waiting = {record.verification_method for record in records}
+    seen: set[str] = set()
+    rows = list(first)
+    while waiting or rows:
+        for row in rows:
+            record = found.get(row.index) or ledger.read(row.index)
+            if record.kind in KEY_EVENTS:
+                found[row.index] = record
+                waiting |= {record.verification_method} - seen
+        rows = []
+        if waiting:
+            method = waiting.pop()
+            seen.add(method)
+            named = ledger.names("key", method.partition("#")[2])
+            rows = [row for row in named if row.index < size]
+    return sorted(found.values(), key=lambda record: record.index)
 
 
 def _read(ledger: Ledger, iri: str) -> StoredRecord:

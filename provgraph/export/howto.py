@@ -29,6 +29,11 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
    than this file, whether these are the right ones:
      log       {log}
 {producers}
+   Where there is a folder trust/, its last file lists them, signed by the operator's root keys.
+   Entries of kind key-add and key-revoke say from where in the ledger a key counts, and up to where:
+
+     grep -l '"kind":"key-' records/*/entry.json
+
 1. NO FILE WAS CHANGED, ADDED OR REMOVED
    MANIFEST lists the SHA-256 of every other file.
 
@@ -104,8 +109,9 @@ They use only coreutils, sed, awk, xxd, base64 and openssl (3.0 or later).
 
 {outside}{not_here}WHAT THIS SHOWS, AND WHAT IT CANNOT
    Shown: these records were sealed with these keys, stand in this ledger, and have not been changed
-   since. Not shown: that what was recorded is true, that nothing else happened, or that the ledger
-   has no other version of its history; compare its checkpoint with one that you kept earlier.
+   since. Not shown: that no key was revoked meanwhile, that what was recorded is true, that nothing
+   else happened, or that the ledger has no other version of its history; compare its checkpoint with
+   one that you kept earlier.
 
 With provgraph installed, `provgraph verify <this bundle>` does all of this, and checks as well that
 the readable views (lineage.jsonld, lineage.trig, record.jsonld, record.ttl) say what was signed.

@@ -21,6 +21,7 @@ from provgraph.frozen import dataclass
 from provgraph.seal import absent, jcs
 from provgraph.seal.absent import VerifiedAbsent, version_of
 from provgraph.seal.attestation import Attested, check_attestation
+from provgraph.seal.bundle_keys import Anchors, Judged, judge_keys
 from provgraph.seal.charter import Charter, open_charter
 from provgraph.seal.entry import PRODUCER, RECORD, SEALED_BY, TOMBSTONE, Entry, parse_entry
 from provgraph.seal.keys import SIGNATURE_BYTES
@@ -79,6 +80,7 @@ class VerifiedBundle:
     attachments: Mapping[str, bytes]
     members: Mapping[str, bytes]
     signers: tuple[str, ...]
+    judged: Judged  # why each key counts, and what stays open
     is_pinned: bool  # whether the reader brought keys of their own to compare with
 
 
@@ -98,6 +100,7 @@ def verify_bundle(
     log_key: str | None = None,
     charter: bytes | None = None,
     producer_keys: frozenset[str] | None = None,
+    anchors: Anchors | None = None,
 ) -> VerifiedBundle:
     """Verify a bundle, step by step.
 
@@ -124,7 +127,9 @@ def verify_bundle(
        have not, says the same of exactly these.
     8. Every key that sealed is listed in trust.json in the role that the entry's kind asks for;
        with `producer_keys`, those of producers are among those. Every file
-       under keys/ holds the key of its name (a key for openssl that is not the one named).
+       under keys/ holds the key of its name (a key for openssl that is not the one named). Each
+       counts at its place in the ledger, by the key events and trust files in the bundle and by the
+       reader's own (`provgraph.seal.bundle_keys`: a revoked key, one that nobody named).
     9. Every attachment has the SHA-256 that its name says and a signed graph mentions it, and none
        that a signed graph names as attached is left out.
 
@@ -134,6 +139,7 @@ def verify_bundle(
         log_key: did:key or multikey that the log must have, from another source than the bundle.
         charter: the charter that the ledger must have, kept from an earlier bundle.
         producer_keys: the same for producers.
+        anchors: a trust file or root keys, from another source than the bundle.
 
     Raises:
         NotFoundError: there is no such file.
@@ -230,7 +236,14 @@ def verify_bundle(
 
         step = 8
         signers = _check_producers(members, everything, log, producer_keys)
-        passed(f"sealed by {', '.join(signers)}")
+        judged = judge_keys(
+            members,
+            everything,
+            charter=opened,
+            checkpoint_note=_member(members, "checkpoint"),
+            anchors=anchors or Anchors(),
+        )
+        passed(f"sealed by {', '.join(signers)}; judged by {judged.source}")
 
         step = 9
         attachments = _check_attachments(members, records)
@@ -247,7 +260,9 @@ def verify_bundle(
         attachments=attachments,
         members=members,
         signers=signers,
-        is_pinned=(log_key or charter) is not None and producer_keys is not None,
+        judged=judged,
+        is_pinned=((log_key or charter) is not None and producer_keys is not None)
+        or (anchors is not None and anchors != Anchors()),
     )
 
 

@@ -48,10 +48,11 @@ _NAME: Final = re.compile(
     r"|lineage\.jsonld|lineage\.trig|ro-crate-metadata\.json"
     r"|attestation\.dsse\.json|attestation\.sigstore\.json"
     r"|keys/[a-z]+-z[1-9A-HJ-NP-Za-km-z]{1,127}\.pem"
+    r"|trust/[0-9]{6,16}\.note"
     r"|attachments/sha256-[0-9a-f]{64}"
     r"|records/[0-9]{6,12}/(?:" + "|".join(map(re.escape, RECORD_FILES)) + ")"
 )
-_FOLDER: Final = re.compile(r"keys/|attachments/|records/(?:[0-9]{6,12}/)?")
+_FOLDER: Final = re.compile(r"keys/|trust/|attachments/|records/(?:[0-9]{6,12}/)?")
 # What is read into a structure as a whole has a limit of its own: JSON takes twenty times its size
 # in memory. Everything else may have MAX_MEMBER_BYTES. By the last part of the name.
 _MAX_BYTES: Final = {

@@ -21,6 +21,7 @@ from provgraph.seal.note import unverified_checkpoint
 from provgraph.service.asking import Reader
 from provgraph.service.home import cosigned_checkpoint, log_signer
 from provgraph.service.timestamping import kept_token
+from provgraph.service.trusting import trust_chain
 from provgraph.service.witnessing import Witnessed
 
 KINDS: Final = {
@@ -119,6 +120,7 @@ def export_bundle(
             log_signer=log_signer(reader.settings),
             withhold=held,
             outside=outside,
+            trust=trust_chain(reader.settings),
         )
     except NotFoundError as error:
         if not held:
