@@ -287,6 +287,7 @@ class Ledger(LedgerReader):
     def _frontier_of(self, last: Checkpoint) -> Frontier:
         """Rebuild the tree's right edge, and hold it against what was signed last, and was seen."""
         size = self.size()
+        self.memory.require_current(self, size)
         if self._edge is not None and self._edge[0] is last and last.size == size:
             # Nobody else has appended, so the tree is still the one that was signed here.
             return self._edge[1].copy()
@@ -297,7 +298,6 @@ class Ledger(LedgerReader):
                 f" {last.root.hex()}, its rows make {size} under {frontier.root().hex()};"
                 " nothing was appended. Keep a copy, then restore a backup"
             )
-        self.memory.require_current(self, size)
         return frontier
 
     def _known(self, batch: Sequence[Prepared]) -> dict[str, int]:

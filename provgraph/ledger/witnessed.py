@@ -3,7 +3,7 @@
 <home>/witnessed/checkpoint   the last checkpoint that witnesses cosigned, with their signature lines
 <home>/witnessed/conflict     a checkpoint signed by this ledger's key that the ledger did not contain
                               when a witness showed it
-<home>/witnessed/claims/      what a witness said and could not prove, a file for each witness
+<home>/witnessed/claim-…      what a witness said and could not prove, a file for each witness
 
 Copies of `checkpoint` lie in the folders of the setting `checkpoint_copies`, on other disks, as
 `<SHA-256 of the origin>.checkpoint`. Every such checkpoint must be a prefix of the ledger's tree, or
@@ -11,7 +11,7 @@ nothing is appended or signed: a ledger restored from an older backup, or contin
 would give what others have seen a second history. The rule holds again by itself once a ledger that
 contains them is put back. An unproved claim stops the ledger as well, until the witness is retired.
 
-Cost: the files are read when a ledger is first written to; after that four `stat` for each transaction. Durability: what is remembered is on the disk before it is relied on. What it does not do:
+Cost: the files are read when a ledger is first written to; after that one `stat` for each transaction. Durability: what is remembered is on the disk before it is relied on. What it does not do:
 help where the home was restored as a whole; then the witness itself does, when it is next asked.
 """
 
@@ -20,8 +20,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -44,14 +44,19 @@ from provgraph.seal.note import (
 )
 from provgraph.seal.publish import replace_durably
 
-logger = logging.getLogger(__name__)
-
 FOLDER: Final = "witnessed"
 
 _CHECKPOINT: Final = "checkpoint"
 _CONFLICT: Final = "conflict"
-_CLAIMS: Final = "claims"
+_CLAIM: Final = "claim-"
+# A folder's time of change stands still for some milliseconds: one that is younger may change again
+# unseen, so what was read then is read again.
+_SETTLED_NS: Final = 100_000_000
 _MAX_CLAIM_BYTES: Final = 4096
+
+
+# Device, number and time of change (ns) of the folder; zeros where it is not there.
+_State = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,7 @@ class Memory:
         self._folder = ledger_path.with_name(FOLDER)
         self._ledger_path = ledger_path
         self._copies = tuple(copies)
-        self._checked: tuple[object, ...] = ()
+        self._checked: _State | None = None
 
     def checkpoint(self) -> bytes | None:
         """Return the last witnessed checkpoint with its signature lines, None before the first.
@@ -87,7 +92,7 @@ class Memory:
             StorageError: a file cannot be read.
         """
         found = []
-        for path in sorted((self._folder / _CLAIMS).glob("[!.]*")):
+        for path in sorted(self._folder.glob(f"{_CLAIM}*")):
             name, _, text = (_content(path) or b"").decode("utf-8", "replace").partition("\n")
             found.append(Claim(witness=name, text=text.strip()))
         return tuple(found)
@@ -172,7 +177,7 @@ class Memory:
             UntrustedError: step 1.
             StorageError: a file cannot be read.
         """
-        state = self._identity()
+        state = _identity(self._folder)
         if state == self._checked:
             return
         key = ledger.charter.note_key
@@ -192,7 +197,7 @@ class Memory:
                 " whether this copy is old or there is another one, and put the right one back; if the"
                 f" witness is wrong, `provgraph cosign --retire {claim.witness}` goes on without it"
             )
-        self._checked = state
+        self._checked = state if _is_settled(state) else None
 
     def _require_prefix(
         self, ledger: LedgerReader, size: int, seen: Checkpoint, path: Path
@@ -214,10 +219,6 @@ class Memory:
                 " recorded there anew. docs/witness.md says more"
             )
 
-    def _identity(self) -> tuple[object, ...]:
-        names = ("", _CHECKPOINT, _CONFLICT, _CLAIMS)
-        return tuple(_identity(self._folder / name) for name in names)
-
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep others from remembering at the same time; without locks, the last one wins."""
@@ -227,7 +228,7 @@ class Memory:
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            logger.warning("no lock folder=%s error=%s", self._folder, error)
+            _warn(f"no lock folder={self._folder} error={error}")
         try:
             yield
         finally:
@@ -235,7 +236,7 @@ class Memory:
                 os.close(descriptor)
 
     def _claim_path(self, witness: str) -> Path:
-        return self._folder / _CLAIMS / hashlib.sha256(witness.encode()).hexdigest()
+        return self._folder / f"{_CLAIM}{hashlib.sha256(witness.encode()).hexdigest()}"
 
     def _copy_paths(self, origin: str) -> list[Path]:
         name = f"{hashlib.sha256(origin.encode()).hexdigest()}.checkpoint"
@@ -253,13 +254,17 @@ def _opened(path: Path, note: bytes, key: NoteKey) -> Checkpoint:
         ) from None
 
 
-def _identity(path: Path) -> object:
-    """Name a file's or folder's state. Times alone would not do: they stand still for milliseconds."""
+def _identity(folder: Path) -> _State:
+    """Name a folder's state: every file that is put in or taken out changes its time."""
     try:
-        status = os.stat(path)
+        status = os.stat(folder)
     except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+        return 0, 0, 0
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _is_settled(state: _State) -> bool:
+    return time.time_ns() - state[2] > _SETTLED_NS
 
 
 def _is_later(known: bytes | None, note: bytes) -> bool:
@@ -281,9 +286,15 @@ def _content(path: Path, *, is_copy: bool = False) -> bytes | None:
         return None
     except OSError as error:
         if is_copy:
-            logger.warning("cannot read a copy of the checkpoint path=%s error=%s", path, error)
+            _warn(f"cannot read a copy of the checkpoint path={path} error={error}")
             return None
         raise StorageError(
             f"cannot read {path}: {error.strerror or error}; mend its permissions"
         ) from error
     return data
+
+
+def _warn(text: str) -> None:
+    import logging  # 16 ms that a program which only records need not spend
+
+    logging.getLogger(__name__).warning(text)
