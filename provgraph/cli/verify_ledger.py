@@ -18,9 +18,7 @@ from provgraph.cli.asking import require_home
 from provgraph.cli.output import console
 from provgraph.cli.terminal import printable
 from provgraph.errors import UsageError
-from provgraph.frozen import replace
 from provgraph.pool import cores
-from provgraph.service.trusting import trust_in_force
 from provgraph.service.verification import Verification
 from provgraph.service.verifying import Interrupted, Options, Progress, verify_live
 from provgraph.settings import load
@@ -98,11 +96,8 @@ def run_ledger(path: Path, arguments: argparse.Namespace) -> int:
             f"--artifacts records its result into the ledger of this home, {settings.ledger_path};"
             f" for {path} use --home {path.parent}"
         )
-    # The trust file that holds in the ledger's own home; it is signed, wherever it lies.
-    trust = trust_in_force(replace(settings, home=path.absolute().parent))
     options = Options(
         deep=arguments.deep,
-        trust=trust,
         artifacts=settings if arguments.artifacts else None,
         go_on=arguments.all,
         processes=max(0, arguments.processes),
