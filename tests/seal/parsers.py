@@ -48,10 +48,19 @@ from provgraph.seal.multikey import (
     parse_verification_method,
     public_pem,
 )
-from provgraph.seal.note import Checkpoint, Cosigner, NoteKey, open_checkpoint, open_note
+from provgraph.seal.note import (
+    Checkpoint,
+    Cosigner,
+    NoteKey,
+    add_signature,
+    open_checkpoint,
+    open_note,
+)
 from provgraph.seal.proof import parse_proof_config, seal, verify_seal
 from provgraph.seal.tlogproof import TlogProof, parse_tlog_proof, verify_tlog_proof
+from provgraph.seal.witnessed import add_cosignatures, parse_witness_keys
 from provgraph.terms import literal_parts, parse_lines
+from provgraph.witness.protocol import new_submission, parse_size, parse_submission
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "0.1.0" / "bundle.zip"
 EXPECTED = (FormatError, UntrustedError, NotFoundError)
@@ -107,6 +116,9 @@ LEAVES = [leaf_hash(ENTRY.encode()), leaf_hash(b"another")]
 CHECKPOINT = Checkpoint(origin=OPENED.origin, size=2, root=tree_root(LEAVES))
 NOTE = note.sign_checkpoint(
     CHECKPOINT, LOG, Cosigner(name=OPENED.origin, signer=SECOND, clock=lambda: NOW)
+)
+WITNESS = Cosigner(
+    name="witness.example.org", signer=signer_from_seed(b"\x23" * 32), clock=lambda: NOW
 )
 PROOF = TlogProof(index=0, hashes=(LEAVES[1],), checkpoint=NOTE)
 ATTESTED = [Attested(position=0, graph="urn:x:1", sha256=ENTRY.graph_sha256)]
@@ -193,6 +205,18 @@ PARSERS = {
         lambda data: open_sigstore_bundle(data, key=LOG_KEY), (ATTESTATION[SIGSTORE],)
     ),
     "attestation": Parser(check_both, (ATTESTATION[DSSE],)),
+    "submission to a witness": Parser(
+        parse_submission,
+        (new_submission(old_size=1, proof=[LEAVES[0], LEAVES[1]], note=NOTE).encode(),),
+    ),
+    "size of a witness": Parser(parse_size, (b"17\n",)),
+    "answer of a witness": Parser(
+        lambda data: add_cosignatures(NOTE, data, [WITNESS.key]),
+        (add_signature(NOTE, WITNESS)[len(NOTE) :],),
+    ),
+    "witness keys": Parser(
+        of_text(lambda value: parse_witness_keys(value.split())), text(WITNESS.key.vkey)
+    ),
     "tile": Parser(lambda data: tiles.decode_tile(data, width=2), (b"".join(LEAVES),)),
     "entry bundle": Parser(
         lambda data: tiles.decode_bundle(data, width=2),
