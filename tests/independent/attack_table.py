@@ -34,6 +34,10 @@ What no verifier of one bundle can see is a second history that is consistent in
 the log's own keys: against that, keep checkpoints of your own (`provgraph verify --help`), or let
 witnesses cosign.
 
+A seal by a revoked key, and the other attacks on keys and on withheld graphs, need ledgers of their own
+(`tests/bundle/test_keys_in_bundles.py`, `tests/bundle/test_redacted.py`). Only `provgraph verify` sees
+those: to all others a revoked key's signature is a signature.
+
 | attack | {verifiers} |
 |---|{rule}
 """
