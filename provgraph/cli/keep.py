@@ -14,6 +14,7 @@ from provgraph.cli.output import console
 from provgraph.errors import UntrustedError
 from provgraph.ledger.erasing import is_unfinished
 from provgraph.ledger.sqlite import Ledger
+from provgraph.seal.entry import PRODUCER
 from provgraph.service import asking, recovery
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.trusting import trust_in_force
@@ -105,12 +106,13 @@ def run_status(_: argparse.Namespace) -> int:
             out.print(f"namespace  {ledger.namespace}")
             out.print(f"log key    {log}")
             _print_witnesses(out, ledger)
-        producer = settings.keys_folder / "producer.pem"
-        if os.access(producer, os.R_OK):
-            from provgraph.service.home import producer_signer
+        from provgraph.service.keylist import own_method
 
-            did = producer_signer(settings).verification_method.partition("#")[0]
-            out.print(f"producer   {did}")
+        method, kept = own_method(settings, PRODUCER)
+        if method is not None:
+            out.print(f"producer   {method.partition('#')[0]}")
+        elif kept != "absent":
+            out.print(f"producer   {escape(kept)}")
     if is_unfinished(settings.ledger_path):
         out.print("erasure    not finished: `provgraph erase --resume`")
     for run in going:
