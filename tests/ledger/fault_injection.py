@@ -30,7 +30,7 @@ from provgraph.seal.mldsa import load_or_create_mldsa_signer
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "durability"))
 
-import tally  # noqa: E402
+import tally
 
 CHILD = Path(__file__).with_name("fault_child.py")
 _HIT = re.compile(r"^(\d+) .*(?:\(INJECTED\)|\+\+\+ killed by SIGKILL)", re.MULTILINE)
