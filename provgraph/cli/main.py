@@ -50,6 +50,7 @@ COMMANDS: Final = (
     Command(name="trail", module="trail", help="who asked this home's server what"),
     Command(name="spool", module="spool", help="what waits to be delivered to a server"),
     Command(name="status", module="keep", help="ledger size, keys, runs that are going"),
+    Command(name="doctor", module="doctor", help="check this home and its machine, quickly"),
     Command(name="recover", module="keep", help="seal what killed processes have left"),
     Command(name="reindex", module="keep", help="rebuild the index from the ledger"),
     Command(name="settings", module="keep", help="list all settings and their values"),

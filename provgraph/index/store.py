@@ -94,6 +94,10 @@ class Index:
     @property
     def _store(self) -> ox.Store:
         if self._opened is None:
+            with contextlib.suppress(OSError):
+                # What records say is in it, as much as in the ledger; the engine would let all read.
+                self.folder.mkdir(mode=0o700, exist_ok=True)
+                self.folder.chmod(0o700)
             self._opened = ox.Store(str(self.folder))
         return self._opened
 
