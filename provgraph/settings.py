@@ -26,6 +26,7 @@ class Setting:
     default: str
     unit: str
     help: str
+    is_flag: bool = False  # of `provgraph serve`, too
 
 
 TABLE: Final = (
@@ -99,12 +100,14 @@ TABLE: Final = (
         default="60",
         unit="seconds",
         help="Deadline of a free SPARQL query; at the deadline its process is killed.",
+        is_flag=True,
     ),
     Setting(
         name="query_memory_mib",
         default="2048",
         unit="MiB",
         help="Address space that the process of a free SPARQL query may take beyond its start.",
+        is_flag=True,
     ),
     Setting(
         name="query_rows",
@@ -117,6 +120,7 @@ TABLE: Final = (
         default="256",
         unit="MiB",
         help="Size after which a server refuses an answer rather than cut it.",
+        is_flag=True,
     ),
     Setting(
         name="cors_origins",
@@ -124,6 +128,7 @@ TABLE: Final = (
         unit="text",
         help="Origins of web pages that may ask the server, such as https://audit.example.org,"
         " several with commas between; empty: none.",
+        is_flag=True,
     ),
     Setting(
         name="openid_issuer",
@@ -131,18 +136,94 @@ TABLE: Final = (
         unit="text",
         help="Issuer of OpenID tokens that the server takes, such as https://login.example.org;"
         " empty: none.",
+        is_flag=True,
     ),
     Setting(
         name="openid_audience",
         default="provgraph",
         unit="text",
         help="Audience that an OpenID token must be for.",
+        is_flag=True,
     ),
     Setting(
         name="openid_keys",
         default="",
         unit="text",
         help="The issuer's keys (JWKS): an https address, or a file.",
+        is_flag=True,
+    ),
+    Setting(
+        name="listen",
+        default="127.0.0.1:8321",
+        unit="text",
+        help="Address and port that `provgraph serve` listens on, such as 0.0.0.0:8321 or [::1]:8321;"
+        " port 0 takes a free one. Other machines are let in once somebody has a token.",
+        is_flag=True,
+    ),
+    Setting(
+        name="tls_cert",
+        default="",
+        unit="text",
+        help="Certificate chain (PEM) to serve HTTPS with; empty: HTTP.",
+        is_flag=True,
+    ),
+    Setting(
+        name="tls_key",
+        default="",
+        unit="text",
+        help="Private key (PEM, not encrypted) of tls_cert.",
+        is_flag=True,
+    ),
+    Setting(
+        name="public_url",
+        default="",
+        unit="text",
+        help="Where clients reach the server, such as https://lineage.example.org; empty: as each"
+        " request says.",
+        is_flag=True,
+    ),
+    Setting(
+        name="trusted_proxies",
+        default="",
+        unit="text",
+        help="Addresses or networks whose X-Forwarded-For and -Proto count, such as 127.0.0.1 or"
+        " 10.0.0.0/8, several with commas between; empty: nobody's.",
+        is_flag=True,
+    ),
+    Setting(
+        name="max_connections",
+        default="1000",
+        unit="connections",
+        help="Connections that a server keeps; the longest idle one makes room for a new one.",
+        is_flag=True,
+    ),
+    Setting(
+        name="requests_per_s",
+        default="500",
+        unit="requests",
+        help="Requests per second that one caller may send for long; beyond it 429.",
+        is_flag=True,
+    ),
+    Setting(
+        name="requests_burst",
+        default="1000",
+        unit="requests",
+        help="Requests that one caller may send at once, after a rest.",
+        is_flag=True,
+    ),
+    Setting(
+        name="shutdown_s",
+        default="30",
+        unit="seconds",
+        help="How long a server that was told to stop answers requests under way.",
+        is_flag=True,
+    ),
+    Setting(
+        name="log_format",
+        default="text",
+        unit="text|json",
+        help="One line a request on standard error, as text or as JSON.",
+        is_flag=True,
     ),
     Setting(
         name="index_wait_s",
@@ -175,6 +256,16 @@ class Settings:
     openid_issuer: str
     openid_audience: str
     openid_keys: str
+    listen: str
+    tls_cert: str
+    tls_key: str
+    public_url: str
+    trusted_proxies: str
+    max_connections: int
+    requests_per_s: int
+    requests_burst: int
+    shutdown_s: float
+    log_format: str
     index_wait_s: float
 
     @property
@@ -249,8 +340,8 @@ def is_strict(settings: Settings, environ: Mapping[str, str] = os.environ) -> bo
 def _parse(row: Setting, text: str) -> object:
     if row.unit == "seconds":
         return _number(row, text)
-    if row.unit in {"MiB", "rows"}:
-        return int(_number(row, text))
+    if row.unit in {"MiB", "rows", "connections", "requests"}:
+        return max(1, int(_number(row, text)))
     if row.unit == "folders":
         return tuple(Path(each).expanduser().absolute() for each in text.split(os.pathsep) if each)
     if "|" in row.unit:

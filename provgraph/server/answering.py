@@ -99,7 +99,7 @@ async def run_query(
             folder=snapshot.folder,
             formats={"rows": rows, "boolean": rows, "triples": triples},
             # RFC 3986 section 5.1.3: what was retrieved from where is the base.
-            base=str(call.request.url.replace(query="")),
+            base=services.front.url(call.request),
             default_graphs=default_graphs,
             named_graphs=named_graphs,
         )

@@ -1,19 +1,23 @@
 """The application: the table of endpoints, and what every request passes through.
 
-Order for every request: a request id; the body's size; the guard; the handler; errors become
-problems (RFC 9457); security headers. Handlers read bodies themselves, within their limits.
+Order for every request: who sends it, behind proxies; a request id; the guard; the caller's rate; the
+body's size; the handler; errors become problems (RFC 9457); security headers; trail, metrics and one
+line of the log. Handlers read bodies themselves, within their limits.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -24,6 +28,7 @@ from provgraph.server import (
     graphs,
     linked,
     log,
+    metrics,
     monitor,
     operations,
     records,
@@ -39,6 +44,7 @@ from provgraph.server.services import Services
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *operations.ENDPOINTS,
+    *metrics.ENDPOINTS,
     *monitor.ENDPOINTS,
     *sparql.ENDPOINTS,
     *graphs.ENDPOINTS,
@@ -48,6 +54,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *log.ENDPOINTS,
     *trail.ENDPOINTS,
 )
+
+logger: Final = logging.getLogger(__name__)
+
+# A body comes at this speed on average or faster, after a start; a slower sender gets 408.
+_BODY_START_S: Final = 20.0
+_BODY_BYTES_PER_S: Final = 16 * 1024
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -69,6 +82,8 @@ def make_app(services: Services) -> Starlette:
             await services.close()
 
     document = openapi(ENDPOINTS, version=__version__, schemas=SCHEMAS)
+    if services.front.public_root:
+        document["servers"] = [{"url": services.front.public_root.rstrip("/")}]
 
     async def describe(_: Call) -> Response:
         return JSONResponse(document)
@@ -86,7 +101,8 @@ def make_app(services: Services) -> Starlette:
         by_path.setdefault(each.path, {})[each.method] = each
     routes = [Route(path, _Dispatch(services, methods)) for path, methods in by_path.items()]
     app = Starlette(routes=routes, lifespan=lifespan)
-    app.add_exception_handler(404, _not_found)
+    app.router.default = _Dispatch(services, {})
+    app.router.redirect_slashes = False
     return app
 
 
@@ -101,55 +117,121 @@ class _Dispatch:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        request.state.request_id = secrets.token_hex(8)
         services = self._services
+        request = Request(services.front.seen_through(scope), receive)
+        request.state.request_id = self._request_id(request, scope)
         method = "GET" if request.method == "HEAD" else request.method
         endpoint = self._methods.get(method)
         began_s = time.monotonic()
         request.state.caller = None
+        services.metrics.in_flight += 1
         try:
-            if request.method == "OPTIONS":
-                response = preflight(request, allowed=self._allowed, origins=services.cors_origins)
-            elif endpoint is None:
-                raise HttpError(
-                    405,
-                    "Method not allowed",
-                    f"expected one of {self._allowed}, found {request.method}",
-                    headers={"Allow": self._allowed},
-                )
-            else:
-                _require_small_body(request, endpoint)
-                if endpoint.action != OPEN:
-                    services.require_trail()
-                caller = services.guard.admit(request, endpoint.action)
-                response = await endpoint.handler(
-                    Call(request=request, caller=caller, services=services)
-                )
-        except Exception as error:
-            response = respond(request, error)
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers["X-Request-Id"] = request.state.request_id
-        allow_origin(request, response, services.cors_origins)
-        if endpoint is not None and endpoint.action != OPEN:
-            services.note_access(request, response, endpoint.action, began_s=began_s)
-        await response(scope, receive, send)
+            try:
+                response = await self._answered(request, endpoint)
+            except Exception as error:
+                response = respond(request, error)
+            for name, value in _HEADERS.items():
+                response.headers.setdefault(name, value)
+            response.headers["X-Request-Id"] = request.state.request_id
+            allow_origin(request, response, services.cors_origins)
+            if endpoint is not None and endpoint.action != OPEN:
+                services.note_access(request, response, endpoint.action, began_s=began_s)
+            took_s = time.monotonic() - began_s
+            services.metrics.note(
+                path="(none)" if endpoint is None else endpoint.path,
+                method="(none)" if endpoint is None else method,
+                status=response.status_code,
+                seconds=took_s,
+            )
+            _log(request, response, endpoint, took_s=took_s)
+            await response(scope, receive, send)
+        finally:
+            services.metrics.in_flight -= 1
+
+    async def _answered(self, request: Request, endpoint: Endpoint | None) -> Response:
+        services = self._services
+        if not self._methods:
+            services.require_rate(request, None)
+            raise HttpError(
+                404, "Not found", f"there is nothing at {request.url.path[:500]}; see /openapi.json"
+            )
+        if request.method == "OPTIONS":
+            return preflight(request, allowed=self._allowed, origins=services.cors_origins)
+        if endpoint is None:
+            raise HttpError(
+                405,
+                "Method not allowed",
+                f"expected one of {self._allowed}, found {request.method}",
+                headers={"Allow": self._allowed},
+            )
+        if endpoint.action != OPEN:
+            services.require_trail()
+        try:
+            caller = services.guard.admit(request, endpoint.action)
+        except HttpError:
+            services.require_rate(request, None)
+            raise
+        if endpoint.action != OPEN or endpoint.tag != "operations":
+            # Health is asked for by machines that count on an answer.
+            services.require_rate(request, request.state.caller)
+        _require_small_body(request, endpoint)
+        return await endpoint.handler(Call(request=request, caller=caller, services=services))
+
+    def _request_id(self, request: Request, scope: Scope) -> str:
+        """Return the id that a trusted proxy gave, or one of our own."""
+        if request.scope is not scope:
+            given = request.headers.get("x-request-id", "")
+            if _REQUEST_ID.fullmatch(given):
+                return given
+        return secrets.token_hex(8)
+
+
+def _log(request: Request, response: Response, endpoint: Endpoint | None, *, took_s: float) -> None:
+    # Whoever asks for health every second should not bury the rest.
+    is_watch = endpoint is not None and endpoint.tag == "operations" and endpoint.method == "GET"
+    level = logging.DEBUG if is_watch and response.status_code < 400 else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    caller = request.state.caller
+    facts = {
+        "id": request.state.request_id,
+        "method": request.method,
+        "path": request.scope["path"][:200],
+        "status": response.status_code,
+        "ms": round(took_s * 1000, 1),
+        "who": "-" if caller is None else caller.name,
+        "address": request.client.host if request.client else "local",
+    }
+    logger.log(level, "request", extra={"facts": facts})
 
 
 async def read_body(call: Call, *, max_bytes: int) -> bytes:
-    """Read a request's body, refusing one that is longer than it may be.
+    """Read a request's body, refusing one that is longer than it may be, or comes too slowly.
 
     Raises:
-        HttpError: 413.
+        HttpError: 400, it broke off; 408; 413.
     """
     pieces: list[bytes] = []
     size = 0
-    async for piece in call.request.stream():
-        size += len(piece)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        pieces.append(piece)
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    try:
+        async with asyncio.timeout_at(began_s + _BODY_START_S) as deadline:
+            async for piece in call.request.stream():
+                size += len(piece)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                pieces.append(piece)
+                deadline.reschedule(began_s + _BODY_START_S + size / _BODY_BYTES_PER_S)
+    except TimeoutError:
+        raise HttpError(
+            408,
+            "Request timeout",
+            f"expected the body at {_BODY_BYTES_PER_S} bytes per second or faster, found {size}"
+            f" bytes in {loop.time() - began_s:.0f} s",
+        ) from None
+    except ClientDisconnect:
+        raise HttpError(400, "Body broke off", f"found {size} bytes, and no end") from None
     return b"".join(pieces)
 
 
@@ -161,14 +243,6 @@ def _require_small_body(request: Request, endpoint: Endpoint) -> None:
 
 def _too_large(max_bytes: int) -> HttpError:
     return HttpError(413, "Body too large", f"expected a body of at most {max_bytes} bytes")
-
-
-async def _not_found(request: Request, _: Exception) -> Response:
-    request.state.request_id = secrets.token_hex(8)
-    return respond(
-        request,
-        HttpError(404, "Not found", f"there is nothing at {request.url.path}; see /openapi.json"),
-    )
 
 
 def endpoints() -> Sequence[Endpoint]:

@@ -38,7 +38,7 @@ _COUNTS: Final = """SELECT (COUNT(*) AS ?triples) (COUNT(DISTINCT ?s) AS ?subjec
 
 async def describe_service(call: Call) -> Response:
     """Answer a bare GET of the endpoint with its description."""
-    endpoint = terms.iri(str(call.request.url.replace(query="")))
+    endpoint = terms.iri(call.services.front.url(call.request))
     dataset = terms.iri(f"{_endpoint(call)}#dataset")
     default = terms.iri(f"{_endpoint(call)}#default-graph")
     statements = [
@@ -57,7 +57,7 @@ async def describe_service(call: Call) -> Response:
 async def void(call: Call) -> Response:
     """Describe the dataset: where to ask, how large it is, which vocabularies it uses."""
     counts = await _counts(call)
-    root = str(call.request.base_url)
+    root = call.services.front.root(call.request)
     dataset = terms.iri(f"{root}.well-known/void#dataset")
     statements = [
         (dataset, vocab.A, _void("Dataset")),
@@ -92,7 +92,7 @@ async def _answer(call: Call, statements: Iterable[tuple[Term, Term, Term]]) -> 
 
 
 def _endpoint(call: Call) -> str:
-    return f"{call.request.base_url}sparql"
+    return f"{call.services.front.root(call.request)}sparql"
 
 
 def _sd(name: str) -> Term:

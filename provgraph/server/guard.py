@@ -26,6 +26,7 @@ INGEST: Final = roles.INGEST
 OPERATE: Final = roles.OPERATE
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 # What anybody on this machine may do while nobody was given access yet.
 _OPEN_ROLES: Final = frozenset({"reader", "admin"})
 
@@ -109,6 +110,16 @@ def _require_this_machine(request: Request) -> None:
 
     https://en.wikipedia.org/wiki/DNS_rebinding
     """
+    forwarded = [name for name in _FORWARDED if name in request.headers]
+    client = request.client.host if request.client else "127.0.0.1"
+    if forwarded or client not in LOOPBACK:
+        # A proxy on this machine would open the home to all who reach it.
+        raise HttpError(
+            421,
+            "Misdirected request",
+            f"this server is open to its own machine only, found {forwarded or [client]}; make a"
+            " token to let others in: provgraph access create-token",
+        )
     host = request.headers.get("host", "")
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if name.strip("[]").lower() not in LOOPBACK:

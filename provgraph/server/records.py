@@ -73,6 +73,7 @@ async def post(call: Call) -> Response:
     finally:
         services.waiting_bytes -= len(body)
     services.snapshots.grown()
+    services.metrics.records += sum(each.is_new for each in taken)
     receipts = [
         {
             "record": each.receipt.record,

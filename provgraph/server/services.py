@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -23,8 +24,12 @@ from provgraph.access.trail import TrailWriter, access_of
 from provgraph.access.verdict import Caller
 from provgraph.errors import StorageError, UsageError
 from provgraph.index.pool import PoolLimits, QueryPool
+from provgraph.server.counting import Metrics
 from provgraph.server.guard import AccessGuard, Guard
 from provgraph.server.headers import LEDGER_SIZE_HEADER
+from provgraph.server.problems import HttpError
+from provgraph.server.proxies import Front
+from provgraph.server.rates import Rates
 from provgraph.service.home import trail_signer, utc_now
 from provgraph.service.ingesting import Ingest
 from provgraph.service.snapshots import SnapshotKeeper
@@ -56,6 +61,9 @@ class Services:
     counts: tuple[int, dict[str, int]] | None = None
     """What was counted for VoID, with the ledger size that it holds for."""
 
+    front: Front = field(default_factory=Front)
+    rates: Rates
+    metrics: Metrics = field(default_factory=Metrics)
     key_source: KeySource | None = None
     """Keys of an OpenID provider, read again now and then."""
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -70,6 +78,25 @@ class Services:
         if self.trail is None or self.trail.problem is not None:
             problem = "it is not open" if self.trail is None else self.trail.problem
             raise StorageError(f"nothing is answered without an access trail: {problem}")
+
+    def require_rate(self, request: Request, caller: Caller | None) -> None:
+        """Let a caller ask no more often than it may; who is nobody goes by address.
+
+        Raises:
+            HttpError: 429, with the time to wait.
+        """
+        is_known = caller is not None and caller.by != "open"
+        host = request.client.host if request.client else "local"
+        wait_s = self.rates.take(f"{caller.by} {caller.name}" if caller and is_known else host)
+        if wait_s > 0:
+            self.metrics.limited += 1
+            raise HttpError(
+                429,
+                "Too many requests",
+                f"expected at most {self.settings.requests_per_s} requests a second; wait, or send"
+                " more records in one request",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )
 
     def note_access(
         self,
@@ -136,6 +163,8 @@ class Services:
             pool=QueryPool(limits),
             guard=guard or AccessGuard(store, openid=openid),
             key_source=key_source,
+            front=Front.of(settings),
+            rates=Rates(per_s=settings.requests_per_s, burst=settings.requests_burst),
             trail_path=settings.home / "trail.db",
             clock=utc_now,
             cors_origins=frozenset(filter(None, settings.cors_origins.replace(" ", "").split(","))),

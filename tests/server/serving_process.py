@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 MAIN = "import sys; from provgraph.cli.main import main; sys.exit(main())"
 
@@ -35,10 +36,15 @@ class Answer:
 class RunningServer:
     """A server process and a way to ask it."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int, home: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, home: Path, log: IO[str]) -> None:
         self.process = process
+        self._log = log
         self.port = port
         self.home = home
+
+    def log(self) -> str:
+        """Return what the server has said so far."""
+        return Path(f"/proc/self/fd/{self._log.fileno()}").read_text()
 
     def ask(
         self,
@@ -61,7 +67,7 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def serving(home: Path, **settings: str) -> Iterator[RunningServer]:
+def serving(home: Path, *options: str, **settings: str) -> Iterator[RunningServer]:
     """Start `provgraph serve` on a free port and wait until it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -71,13 +77,13 @@ def serving(home: Path, **settings: str) -> Iterator[RunningServer]:
     # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, "serve", "--port", str(port)],
+        [sys.executable, "-c", MAIN, "serve", "--port", str(port), *options],
         env=environ,
         stdout=log,
         stderr=log,
         text=True,
     )
-    server = RunningServer(process, port, home)
+    server = RunningServer(process, port, home, log)
     try:
         deadline_s = time.monotonic() + 30
         while True:
