@@ -10,10 +10,15 @@ All blocks of one page run in order, in one empty folder, with a provgraph home 
 - `no-run` after the language leaves it out; `make` targets named in it have to exist.
 - `<!-- setup`, alone on a line, begins a bash script that readers do not see; `-->` ends it.
 - Other languages are not looked at.
+
+The port 8321 stands for one that is free. What a page leaves running is ended with it.
 """
 
+import contextlib
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -111,6 +116,13 @@ def run_page(page: str, folder: Path) -> int:
     Raises:
         AssertionError: a block failed, or a command printed something else than is shown.
     """
+    try:
+        return _run_page(page.replace("8321", _free_port()), folder)
+    finally:
+        _end_what_runs_in(folder)
+
+
+def _run_page(page: str, folder: Path) -> int:
     variables = _variables(folder)
     count = 0
     for block in read_blocks(page):
@@ -185,6 +197,20 @@ def _run_console(block: Block, folder: Path, variables: Mapping[str, str]) -> No
             assert matches(command.shown, printed), (
                 f"{where}\n--- shown ---\n{command.shown}--- printed ---\n{printed}"
             )
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def _end_what_runs_in(folder: Path) -> None:
+    """End the processes that were started in a folder and go on there: a page's server."""
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (each / "cwd").resolve().is_relative_to(folder) and int(each.name) != os.getpid():
+                os.kill(int(each.name), signal.SIGTERM)
 
 
 def _run(

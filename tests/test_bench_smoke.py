@@ -14,7 +14,6 @@ SECTIONS = [
     "## Recording",
     "## Where the time goes",
     "## Sealing",
-    "## Many producers at once",
     "## Disk",
     "## Index and questions",
     "## Export and verify",

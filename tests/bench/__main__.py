@@ -15,7 +15,6 @@ from pathlib import Path
 from tests.bench import (
     disk,
     export_verify,
-    group_commit,
     index,
     parts,
     recording,
@@ -34,7 +33,6 @@ SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "recording": recording.run,
     "parts": parts.run,
     "sealing": sealing.run,
-    "group_commit": group_commit.run,
     "disk": disk.run,
     "index": index.run,
     "export_verify": export_verify.run,
