@@ -93,7 +93,7 @@ async def run_query(
     rows = form or ROWS[choose(accept, list(ROWS)) or next(iter(ROWS))]
     triples = form or TRIPLES[choose(accept, list(TRIPLES)) or next(iter(TRIPLES))]
     services = call.services
-    async with services.snapshots.lend(min_size=min_ledger_size) as snapshot:
+    async with services.snapshots.lend(call.view, min_size=min_ledger_size) as snapshot:
         request = Request(
             query=query,
             folder=snapshot.folder,

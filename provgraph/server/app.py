@@ -175,7 +175,10 @@ class _Dispatch:
             # Health is asked for by machines that count on an answer.
             services.require_rate(request, request.state.caller)
         _require_small_body(request, endpoint)
-        return await endpoint.handler(Call(request=request, caller=caller, services=services))
+        view = services.guard.view(caller)
+        return await endpoint.handler(
+            Call(request=request, caller=caller, view=view, services=services)
+        )
 
     def _request_id(self, request: Request, scope: Scope) -> str:
         """Return the id that a trusted proxy gave, or one of our own."""

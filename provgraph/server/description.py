@@ -15,6 +15,7 @@ from provgraph import terms, vocab
 from provgraph.server.answering import answer_query, run_query
 from provgraph.server.endpoints import Call, Endpoint
 from provgraph.server.guard import READ
+from provgraph.service.snapshots import MAX_VIEWS
 from provgraph.terms import Term
 
 _SD: Final = "http://www.w3.org/ns/sparql-service-description#"
@@ -73,15 +74,18 @@ async def void(call: Call) -> Response:
 
 
 async def _counts(call: Call) -> dict[str, int]:
-    """Count once a snapshot: it is a pass over everything."""
-    known = call.services.counts
-    size = call.services.snapshots.ledger_size
+    """Count once a snapshot: it is a pass over everything that the caller sees."""
+    counts = call.services.counts
+    known = counts.get(call.view)
+    size = call.services.snapshots.size_of(call.view)
     if known is None or known[0] != size:
         found, size = await run_query(call, _COUNTS, form="JSON")
         assert isinstance(found.body, bytes), "one row"
         (row,) = json.loads(found.body)["results"]["bindings"]
         known = size, {name: int(cell["value"]) for name, cell in row.items()}
-        call.services.counts = known
+        if len(counts) > MAX_VIEWS:
+            counts.clear()
+        counts[call.view] = known
     return known[1]
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from provgraph.access.verdict import Caller
+from provgraph.access.views import View
 from provgraph.server.services import Services
 
 Handler = Callable[["Call"], Awaitable[Response]]
@@ -17,10 +18,11 @@ Handler = Callable[["Call"], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request on its way through a handler: the request, who sends it, what there is to use."""
+    """One request on its way through a handler: who sends it, what they see, what there is to use."""
 
     request: Request
     caller: Caller
+    view: View
     services: Services
 
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from provgraph.access import roles
 from provgraph.access.store import AccessStore
 from provgraph.access.verdict import Caller, judge
+from provgraph.access.views import View, view_of
 from provgraph.errors import UntrustedError
 from provgraph.server.problems import HttpError
 
@@ -40,6 +41,9 @@ class Guard(Protocol):
     def admit(self, request: Request, action: str) -> Caller:
         """Admit a request to an action."""
 
+    def view(self, caller: Caller) -> View:
+        """Say what somebody who was admitted may see."""
+
 
 class AccessGuard:
     """Admits by token. Used by one event loop."""
@@ -50,6 +54,7 @@ class AccessGuard:
         self._openid = openid
         self._version: int | None = None
         self._is_set_up = False
+        self._private: frozenset[str] = frozenset()
 
     def admit(self, request: Request, action: str) -> Caller:
         """Admit a request.
@@ -75,6 +80,11 @@ class AccessGuard:
             raise _unauthorized(verdict.reason)
         raise HttpError(403, "Forbidden", verdict.reason)
 
+    def view(self, caller: Caller) -> View:
+        """Say what somebody sees by the policy that holds now."""
+        self._look_for_changes()
+        return view_of(caller, private=self._private)
+
     def _caller(self, secret: str) -> Caller:
         try:
             if secret.count(".") == 2 and self._openid is not None:
@@ -88,6 +98,7 @@ class AccessGuard:
         if version != self._version:
             self._version = version
             self._is_set_up = self._store.is_set_up() or self._openid is not None
+            self._private = self._store.private_projects()
 
 
 def _bearer(request: Request) -> str | None:

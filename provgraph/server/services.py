@@ -22,6 +22,7 @@ from provgraph.access.openid import KeySource, OpenIdVerifier
 from provgraph.access.store import AccessStore
 from provgraph.access.trail import TrailWriter, access_of
 from provgraph.access.verdict import Caller
+from provgraph.access.views import View
 from provgraph.errors import StorageError, UsageError
 from provgraph.index.pool import PoolLimits, QueryPool
 from provgraph.server.counting import Metrics
@@ -58,8 +59,8 @@ class Services:
     _ingest: Ingest | None = None
     trail: TrailWriter | None = None
     watch: Watch = field(default_factory=Watch)
-    counts: tuple[int, dict[str, int]] | None = None
-    """What was counted for VoID, with the ledger size that it holds for."""
+    counts: dict[View, tuple[int, dict[str, int]]] = field(default_factory=dict)
+    """What was counted for VoID, by what was shown, with the ledger size that it holds for."""
 
     front: Front = field(default_factory=Front)
     rates: Rates

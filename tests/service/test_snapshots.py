@@ -6,21 +6,22 @@ import pyoxigraph as ox
 import pytest
 
 import provgraph
-from provgraph.errors import NotFoundError
+from provgraph.access.views import View
+from provgraph.errors import IndexUnavailableError, NotFoundError
 from provgraph.service.asking import open_reader
 from provgraph.service.snapshots import SnapshotKeeper
 from provgraph.settings import load
 
 
-def record(name):
-    with provgraph.run(name) as run:
+def record(name, project=None):
+    with provgraph.run(name, project=project) as run:
         run.log_params(a=1)
     return run.receipt.ledger_size
 
 
-def with_keeper(use):
+def with_keeper(use, **options):
     async def main():
-        keeper = SnapshotKeeper(load())
+        keeper = SnapshotKeeper(load(), **options)
         await keeper.start()
         try:
             return await use(keeper)
@@ -117,3 +118,55 @@ def test_the_home_can_be_asked_while_a_keeper_lives(home):
         return await asyncio.to_thread(ask) == keeper.ledger_size
 
     assert with_keeper(use) is True
+
+
+def without(*projects):
+    return View(hidden=frozenset(projects))
+
+
+def test_a_view_has_snapshots_of_its_own_that_follow_the_ledger(home):
+    record("one", "secret")
+    record("two", "other")
+
+    async def use(keeper):
+        async with keeper.lend(without("secret")) as a, keeper.lend(without("other")) as b:
+            first = labels(a), labels(b)
+        await asyncio.to_thread(record, "three", "secret")
+        size = await asyncio.to_thread(record, "four", "other")
+        async with keeper.lend(without("secret"), min_size=size) as a, keeper.lend() as full:
+            return *first, labels(a), labels(full), a.ledger_size == size
+
+    found = with_keeper(use)
+    assert found == (["two"], ["one"], ["four", "two"], ["four", "one", "three", "two"], True)
+    assert list((home / "snapshots").iterdir()) == []
+
+
+def test_as_many_views_are_kept_as_may_and_the_one_used_longest_ago_goes(home):
+    record("one", "secret")
+
+    async def use(keeper):
+        async with keeper.lend(without("a")) as first:
+            async with keeper.lend(without("b")):
+                with pytest.raises(IndexUnavailableError, match="ask again"):
+                    async with keeper.lend(without("c")):
+                        pass
+            async with keeper.lend(without("c")) as third:
+                kept = first.folder.exists(), labels(third)
+        sizes = [keeper.size_of(without(each)) is None for each in "abc"]
+        folders = sorted(each.name for each in (home / "snapshots").glob("*/view-*"))
+        return kept, sizes, folders
+
+    found = with_keeper(use, max_views=2)
+    assert found == ((True, ["one"]), [False, True, False], ["view-1", "view-3"])
+
+
+def test_views_of_a_home_without_a_ledger_say_so(home):
+    async def use(keeper):
+        with pytest.raises(NotFoundError, match="nothing has been recorded"):
+            async with keeper.lend(without("secret")):
+                pass
+        size = await asyncio.to_thread(record, "one")
+        async with keeper.lend(without("secret"), min_size=size) as snapshot:
+            return labels(snapshot)
+
+    assert with_keeper(use) == ["one"]

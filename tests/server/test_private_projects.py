@@ -1,0 +1,210 @@
+"""Attacks on a private project by a stranger, beside a server that never had that project.
+
+Whatever a stranger asks, the two servers answer alike, but for ledger sizes, request ids and times of
+recording. So there is nothing in an answer that the private project could have put there.
+"""
+
+import re
+from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
+
+import pytest
+from private_history import (
+    NOWHERE,
+    PRIVATE_DATA,
+    PRIVATE_MODEL,
+    SHARED_DATA,
+    WORD,
+    Client,
+    give_access,
+    record_home,
+)
+from serving_process import serving
+
+from provgraph import vocab
+from provgraph.access.store import AccessStore
+from provgraph.digests import Digest
+
+
+def content(digest):
+    return vocab.content_iri(Digest.parse(digest))
+
+
+MODEL, DATA, SHARED = content(PRIVATE_MODEL), content(PRIVATE_DATA), content(SHARED_DATA)
+RECORD, RUN = vocab.record_iri("priv-1"), vocab.run_iri("priv-1")
+DERIVED = vocab.record_iri("priv-4")
+PROV, PG = "PREFIX prov: <http://www.w3.org/ns/prov#> ", f"PREFIX pg: <{vocab.PG}> "
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory):
+    homes = tmp_path_factory.mktemp("private")
+    record_home(homes / "with", kind="private")
+    record_home(homes / "without", kind="open")
+    with serving(homes / "with") as one, serving(homes / "without") as other:
+        yield (
+            Client(server=one, secrets=give_access(homes / "with")),
+            Client(server=other, secrets=give_access(homes / "without")),
+        )
+
+
+_TIME = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
+
+
+def plain(answer):
+    """Return status, headers and body without what differs between any two servers."""
+    left_out = {"x-request-id", "provgraph-ledger-size", "date", "content-length", "etag"}
+    headers = {name: value for name, value in answer.headers.items() if name not in left_out}
+    body = answer.body.decode()
+    body = re.sub(r'"requestId": "[0-9a-f]+"', "", body)
+    body = re.sub(r"As of [0-9]+ ledger entries", "", body)
+    body = re.sub(r'"ledgerSize": ?[0-9]+', "", body)
+    body = re.sub(r"[0-9]+ [0-9a-f]{64}", "", body)  # the watermark
+    body = _TIME.sub(lambda found: found[0] if found[0] == "2026-03-01T00:00:00Z" else "", body)
+    body = re.sub(r"127\.0\.0\.1:[0-9]+", "", body)
+    location = headers.get("location")
+    return answer.status, headers, sorted(body.splitlines()), location
+
+
+def sparql(query, **more):
+    return "/sparql?" + urlencode({"query": query, **more}, doseq=True)
+
+
+QUERIES = {
+    "default graph": "SELECT * { ?s ?p ?o }",
+    "GRAPH ?g": "SELECT * { GRAPH ?g { ?s ?p ?o } }",
+    "graph names": "SELECT DISTINCT ?g { GRAPH ?g { ?s ?p ?o } }",
+    "GRAPH <private>": f"SELECT * {{ GRAPH <{RECORD}> {{ ?s ?p ?o }} }}",
+    "FROM": f"SELECT * FROM <{RECORD}> {{ ?s ?p ?o }}",
+    "FROM NAMED": f"SELECT * FROM NAMED <{RECORD}> {{ GRAPH ?g {{ ?s ?p ?o }} }}",
+    "FROM of what mentions it": f"SELECT * FROM <{DERIVED}> {{ ?s ?p ?o }}",
+    "ASK": f"ASK {{ <{MODEL}> ?p ?o }}",
+    "EXISTS": f"SELECT ?s {{ ?s a pg:Run FILTER EXISTS {{ ?x pg:project '{WORD}' }} }}",
+    "NOT EXISTS": f"SELECT ?s {{ ?s a pg:Run FILTER NOT EXISTS {{ GRAPH ?g {{ <{RUN}> ?p ?o }} }} }}",
+    "MINUS": f"SELECT ?s {{ ?s a pg:Run MINUS {{ ?s pg:environment ?e . <{RUN}> ?p ?o }} }}",
+    "DESCRIBE": f"DESCRIBE <{MODEL}> <{RUN}> <{RECORD}>",
+    "DESCRIBE of what both use": f"DESCRIBE <{SHARED}>",
+    "CONSTRUCT": f"CONSTRUCT {{ ?s ?p ?o }} {{ ?s ?p ?o . ?s ?q <{SHARED}> }}",
+    "path down": f"SELECT ?x {{ ?x (prov:wasDerivedFrom|prov:used)+ <{SHARED}> }}",
+    "path up": f"SELECT ?x {{ <{MODEL}> (prov:wasDerivedFrom|prov:wasGeneratedBy)* ?x }}",
+    "any path": f"SELECT ?x {{ <{SHARED}> (!<x:y>|^!<x:y>)* ?x }}",
+    "zero length path": f"SELECT ?x {{ <{MODEL}> prov:wasDerivedFrom? ?x }}",
+    "COUNT": "SELECT (COUNT(*) AS ?n) (COUNT(DISTINCT ?s) AS ?m) { ?s ?p ?o }",
+    "COUNT of graphs": "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }",
+    "COUNT by project": "SELECT ?p (COUNT(*) AS ?n) { ?r pg:project ?p } GROUP BY ?p",
+    "properties": "SELECT DISTINCT ?p { ?s ?p ?o }",
+    "people": "SELECT DISTINCT ?l { ?a a prov:Person ; rdfs:label ?l }",
+    "packages": "SELECT ?l { ?e a pg:Environment ; ?p ?o }",
+    "text": f"SELECT ?s {{ ?s ?p ?o FILTER(CONTAINS(STR(?o), '{WORD}')) }}",
+    "IRI": f"SELECT ?s {{ ?s ?p ?o FILTER(CONTAINS(STR(?s), '{WORD}')) }}",
+    "syntax error": f"SELECT ?{WORD} {{ <{RUN}> ?p }}",
+    "VALUES": f"SELECT ?x ?p {{ VALUES ?x {{ <{MODEL}> <{RUN}> <{DATA}> }} ?x ?p ?o }}",
+    "subquery": f"SELECT ?n {{ {{ SELECT (COUNT(?s) AS ?n) {{ ?s pg:project '{WORD}' }} }} }}",
+    "the index's own": "SELECT * { GRAPH <urn:provgraph:index> { ?s ?p ?o } }",
+}
+
+
+def query(name):
+    return f"{PROV}{PG}PREFIX rdfs: <{vocab.RDFS}> {QUERIES[name]}"
+
+
+def requests():
+    for name in QUERIES:
+        yield f"SPARQL {name}", "GET", sparql(query(name)), {}
+    everything = "SELECT * { ?s ?p ?o }"
+    named = "SELECT * { GRAPH ?g { ?s ?p ?o } }"
+    for graph in (RECORD, DERIVED, vocab.record_iri("priv-3")):
+        for text, key in ((everything, "default-graph-uri"), (named, "named-graph-uri")):
+            yield f"{key} {graph[-6:]}", "GET", sparql(text, **{key: graph}), {}
+        yield f"graph {graph[-6:]}", "GET", f"/graphs?graph={quote(graph)}", {}
+        yield f"HEAD graph {graph[-6:]}", "HEAD", f"/graphs?graph={quote(graph)}", {}
+    yield "all graphs", "GET", "/graphs?default", {"Accept": "application/n-triples"}
+    yield "VoID", "GET", "/.well-known/void", {"Accept": "application/n-triples"}
+    yield "service description", "GET", "/sparql", {"Accept": "application/n-triples"}
+    yield "query in the body", "POST", "/sparql", {"Content-Type": "application/sparql-query"}
+    for iri in (
+        MODEL,
+        RUN,
+        RECORD,
+        DATA,
+        SHARED,
+        vocab.named_iri("model", "acme", f"{WORD}-model"),
+    ):
+        path = iri.removeprefix(vocab.ID)
+        for suffix in ("html", "ttl", "jsonld", "nt"):
+            yield f"about {path[-12:]}.{suffix}", "GET", f"/about/{path}.{suffix}", {}
+        yield f"HEAD about {path[-12:]}", "HEAD", f"/about/{path}.ttl", {}
+        yield f"id {path[-12:]}", "GET", f"/id/{path}", {}
+    yield "running queries", "GET", "/queries/running", {}
+    yield "trail", "GET", f"/trail?about={WORD}", {}
+
+
+REQUESTS = list(requests())
+
+
+@pytest.mark.parametrize("who", ["stranger", "operator", "limited"])
+@pytest.mark.parametrize("request_", REQUESTS, ids=[each[0] for each in REQUESTS])
+def test_a_stranger_learns_nothing(clients, request_, who):
+    _, method, path, headers = request_
+    body = query("text").encode() if method == "POST" else None
+    found = [each.ask(who, method, path, body=body, headers=headers) for each in clients]
+    assert plain(found[0]) == plain(found[1])
+    # The word comes back only where it was in the question.
+    told = WORD in found[0].body.decode().replace(f"{WORD}-model", "")
+    assert told <= (WORD in path or WORD in str(body))
+
+
+@pytest.mark.parametrize("who", ["mia", "auditor"])
+def test_members_and_auditors_see_all_of_it(clients, who):
+    answer = clients[0].ask(who, "GET", sparql(query("COUNT by project")))
+    rows = {row["p"]["value"]: row["n"]["value"] for row in answer.json["results"]["bindings"]}
+    assert rows == {WORD: "1", "churn": "2", "other": "1"}
+    about = clients[0].ask(who, "GET", f"/about/{MODEL.removeprefix(vocab.ID)}.html")
+    assert (about.status, WORD in about.body.decode()) == (200, True)
+
+
+def test_a_limited_token_sees_its_projects_only(clients):
+    answer = clients[0].ask("limited", "GET", sparql(query("COUNT by project")))
+    rows = {row["p"]["value"]: row["n"]["value"] for row in answer.json["results"]["bindings"]}
+    assert rows == {"churn": "1"}
+
+
+def test_a_private_thing_is_refused_like_one_that_does_not_exist(clients):
+    client = clients[0]
+    answers = []
+    for iri in (MODEL, content(NOWHERE)):
+        path = iri.removeprefix(vocab.ID)
+        found = client.ask("stranger", "GET", f"/about/{path}.ttl")
+        answers.append((found.status, found.json["detail"].replace(iri, "")))
+        graph = client.ask("stranger", "GET", f"/graphs?graph={quote(iri)}")
+        answers.append((graph.status, graph.json["detail"].replace(iri, "")))
+    assert answers[:2] == answers[2:]
+
+
+def test_read_your_writes_holds_on_an_index_of_ones_own(clients):
+    client = clients[0]
+    with_all = client.ask("auditor", "GET", sparql("ASK {}"))
+    size = int(with_all.headers["provgraph-ledger-size"])
+    answer = client.ask("stranger", "GET", sparql("ASK {}", **{"min-ledger-size": size}))
+    assert (answer.status, answer.headers["provgraph-ledger-size"]) == (200, str(size))
+
+
+def test_a_project_that_becomes_private_is_hidden_at_once_and_open_again_as_well(clients):
+    client = clients[1]
+    store = AccessStore(client.server.home / "access.db", clock=lambda: datetime.now(UTC))
+    ask = query("COUNT by project")
+
+    def projects(who):
+        rows = client.ask(who, "GET", sparql(ask)).json["results"]["bindings"]
+        return {row["p"]["value"] for row in rows}
+
+    seen = [projects("stranger")]
+    store.set_private("other", is_private=True)
+    seen += [projects("stranger"), projects("auditor")]
+    void = client.ask("stranger", "GET", "/.well-known/void").body
+    store.set_private("other", is_private=False)
+    seen.append(projects("stranger"))
+    whole = client.ask("stranger", "GET", "/.well-known/void").body
+    store.close()
+    assert seen == [{"churn", "other"}, {"churn"}, {"churn", "other"}, {"churn", "other"}]
+    assert void != whole
