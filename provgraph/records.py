@@ -421,6 +421,20 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraphImport:
+    """A foreign graph came in and was kept as a graph of its own, beside the bytes it came in."""
+
+    id: str
+    graph: str  # IRI of the graph that it became
+    source: Digest  # of the bytes, kept as an attachment
+    media_type: str
+    size_bytes: int
+    by: Agent
+    at: datetime
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Appointment:
     """From here on a witness is asked to cosign the ledger's checkpoints, or is no more."""
 
@@ -437,4 +451,4 @@ class Appointment:
 
 KeyDecision = KeyAddition | KeyRevocation
 LaterFact = Deployment | Observation | Approval | Retraction
-Record = Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment
+Record = Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment | GraphImport

@@ -65,6 +65,7 @@ CLASSES: Final = (
     "TombstoneRecord",
     "VerificationRecord",
     "AppointmentRecord",
+    "ImportRecord",
     # activities
     "Run",
     "Step",
@@ -76,6 +77,7 @@ CLASSES: Final = (
     "Tombstone",
     "Verification",
     "Appointment",
+    "Import",
     # agents
     "Witness",
     # entities

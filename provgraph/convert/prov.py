@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from provgraph import terms, vocab
 from provgraph.convert import keys
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
+from provgraph.convert.imports import import_sheet
 from provgraph.convert.tombstone import tombstone_sheet
 from provgraph.convert.verification import verification_sheet
 from provgraph.convert.witnesses import appointment
@@ -36,6 +37,7 @@ from provgraph.records import (
     Environment,
     Evaluation,
     Generation,
+    GraphImport,
     Invocation,
     KeyAddition,
     KeyRevocation,
@@ -80,6 +82,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Tombstone: tombstone_sheet,
         Verification: verification_sheet,
         Appointment: appointment,
+        GraphImport: import_sheet,
     }[type(record)]
     sheet: Sheet = writer(record, vocab.record_iri(record_id), context)  # type: ignore[operator]
     return _finish(sheet)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-from provgraph.errors import DamagedIndexError, ProvgraphError, QueryError
+from provgraph.errors import DamagedIndexError, FormatError, ProvgraphError, QueryError
 from provgraph.index import worker
 from provgraph.index.diagnosis import QuerySyntaxError, diagnose
 from provgraph.index.sandbox import check_query
@@ -88,6 +88,23 @@ class Request:
     default_graphs: tuple[str, ...] | None = None
     named_graphs: tuple[str, ...] | None = None
     timeout_s: float | None = None  # less than the pool's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParseRequest:
+    """One foreign file to be parsed, and how its blank nodes are named: `<skolem>1`, `<skolem>2`."""
+
+    data: bytes
+    media_type: str
+    base: str
+    skolem: str
+    statements: int
+    timeout_s: float | None = None
+
+    @property
+    def query(self) -> str:
+        """What the monitor shows."""
+        return f"a file of {len(self.data)} bytes, {self.media_type}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,7 +169,7 @@ class _Worker(asyncio.Protocol):
         self.process = process
         self.queries = 0
         self._is_at_rest = True
-        self._query = ""
+        self._request: Request | ParseRequest | None = None
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._collected = _Collected()
@@ -195,24 +212,38 @@ class _Worker(asyncio.Protocol):
         data = json.dumps(value).encode()
         self._transport.write(kind + len(data).to_bytes(4, "big") + data)
 
-    async def answer(self, request: Request) -> _Collected:
-        """Run one query; the caller sees to the deadline."""
+    async def answer(self, request: Request | ParseRequest) -> _Collected:
+        """Run one query, or parse one file; the caller sees to the deadline."""
         self.queries += 1
         self._is_at_rest = False
         self._collected = _Collected()
-        self._query = request.query
+        self._request = request
         self._done = asyncio.get_running_loop().create_future()
-        self.send(
-            b"Q",
-            {
-                "index": str(request.folder),
-                "query": request.query,
-                "base": request.base,
-                "default_graphs": request.default_graphs,
-                "named_graphs": request.named_graphs,
-                "formats": request.formats,
-            },
-        )
+        if isinstance(request, ParseRequest):
+            self.send(
+                b"Q",
+                {
+                    "parse": request.media_type,
+                    "size": len(request.data),
+                    "base": request.base,
+                    "skolem": request.skolem,
+                    "statements": request.statements,
+                },
+            )
+            assert self._transport is not None, "it has just been sent to"
+            self._transport.write(request.data)
+        else:
+            self.send(
+                b"Q",
+                {
+                    "index": str(request.folder),
+                    "query": request.query,
+                    "base": request.base,
+                    "default_graphs": request.default_graphs,
+                    "named_graphs": request.named_graphs,
+                    "formats": request.formats,
+                },
+            )
         try:
             return await self._done
         finally:
@@ -241,8 +272,11 @@ class _Worker(asyncio.Protocol):
             self._is_at_rest = True
             collected.close()
             refusal = json.loads(body)
-            if refusal["code"] == "syntax":
-                self._fail(QuerySyntaxError(diagnose(self._query, refusal["message"])))
+            if refusal["code"] == "syntax" and isinstance(self._request, Request):
+                query = self._request.query
+                self._fail(QuerySyntaxError(diagnose(query, refusal["message"])))
+            elif refusal["code"] == "syntax":
+                self._fail(FormatError(refusal["message"]))
             else:
                 self._fail(_ERRORS[refusal["code"]](refusal["message"]))
 
@@ -307,6 +341,24 @@ class QueryPool:
             DamagedIndexError: the snapshot cannot be read.
         """
         check_query(request.query)
+        return await self._watched(request, who=who)
+
+    async def parse(self, request: ParseRequest, *, who: str) -> list[bytes]:
+        """Parse a foreign file; return its triples as N-Triples lines, sorted, without blank nodes.
+
+        Raises:
+            FormatError: it is malformed, or holds what no record can hold.
+            QueryTooLargeError: more statements, bytes or memory than it may have.
+            QueryTimeoutError, TooBusyError: as for `run`.
+        """
+        answer = await self._watched(request, who=who)
+        body = answer.body
+        if not isinstance(body, bytes):
+            with body:
+                body = body.read()
+        return sorted(set(body.splitlines(keepends=True)))
+
+    async def _watched(self, request: Request | ParseRequest, *, who: str) -> PoolAnswer:
         if len(self.running) >= self.limits.workers + self.limits.queue:
             raise TooBusyError(
                 f"{len(self.running)} queries are running or waiting, which is all that may;"
@@ -338,7 +390,7 @@ class QueryPool:
             duration_s=time.monotonic() - began_s,
         )
 
-    async def _run(self, request: Request, running: Running) -> _Collected:
+    async def _run(self, request: Request | ParseRequest, running: Running) -> _Collected:
         timeout_s = min(self.limits.timeout_s, request.timeout_s or self.limits.timeout_s)
         try:
             # Waiting counts: whoever asked waits for all of it.

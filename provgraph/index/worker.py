@@ -13,7 +13,8 @@ answer is complete. Without that line there is no answer. UTF-8.
 `python -I worker.py serve FD` answers one query after another instead, for a server's pool
 (`provgraph.index.pool`). Each frame on the socket FD is a kind (one byte), a length (4 bytes,
 big-endian) and that many bytes. The first frame in is `O` (open: library path and limits), then each
-`Q` is a query with the folder of its snapshot; out come `D` (a piece of the serialised answer) and,
+`Q` is a query with the folder of its snapshot, or a foreign file to be parsed (its bytes follow); out
+come `D` (a piece of the serialised answer) and,
 last, `E` (complete) or `X` (an error, in JSON). Without `E` there is no answer.
 
 It is started by its path and imports nothing of the package.
@@ -107,6 +108,11 @@ def serve(descriptor: int) -> int:
     while (request := frames.read()) is not None:
         is_open = False
         try:
+            if "parse" in request:
+                is_open = True
+                _parse(ox, request, frames)
+                frames.end()
+                continue
             if store is None or folder != request["index"]:
                 store = None  # the older snapshot's memory is free before the newer one opens
                 store = ox.Store.read_only(request["index"])
@@ -138,6 +144,39 @@ def serve(descriptor: int) -> int:
     return 0
 
 
+def _parse(ox: Any, request: Any, frames: _Frames) -> None:
+    """Write a foreign file's triples as N-Triples lines, without blank nodes, in any order.
+
+    A literal that the store would rewrite is refused: its digest would not be that of what is asked.
+    """
+    data = frames.take(request["size"])
+    form = ox.RdfFormat.from_media_type(request["parse"])
+    frames.kind("triples")
+    kept, values = ox.Store(), set()
+    seen: dict[str, str] = {}  # blank node -> its IRI, in order of appearance
+
+    def name(term: Any) -> Any:
+        if isinstance(term, ox.BlankNode):
+            skolem = seen.setdefault(term.value, f"{request['skolem']}{len(seen) + 1}")
+            return ox.NamedNode(skolem)
+        if isinstance(term, ox.Triple):
+            raise _RefusedError("a triple term cannot be kept; say what it says in statements")
+        return term
+
+    for count, quad in enumerate(ox.parse(data, format=form, base_iri=request["base"])):
+        if count >= request["statements"]:
+            raise _RefusedError(f"more than {request['statements']} statements in one graph")
+        if quad.graph_name != ox.DefaultGraph():
+            raise SyntaxError("expected one graph, found named graphs in the file")
+        subject, predicate, value = name(quad.subject), quad.predicate, name(quad.object)
+        kept.add(ox.Quad(subject, predicate, value))
+        values.add(value)
+        frames.write(f"{subject} {predicate} {value} .\n".encode())
+    rewritten = values - {quad.object for quad in kept}
+    if rewritten:
+        raise SyntaxError(f"the literal {min(map(str, rewritten))} has not its canonical form")
+
+
 def _graphs(ox: Any, iris: list[str] | None) -> list[Any] | None:
     """Return graph names for the engine; an empty list means none, and must not mean all."""
     if iris is None:
@@ -161,6 +200,10 @@ class _Frames:
             return None
         data = self._exactly(int.from_bytes(head[1:], "big"))
         return None if data is None else json.loads(data)
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes, which follow a request."""
+        return self._exactly(count) or b""
 
     def kind(self, name: str) -> None:
         self._left = self._max_bytes
@@ -200,13 +243,13 @@ class _Frames:
         self._held.clear()
 
     def _exactly(self, count: int) -> bytes | None:
-        data = b""
+        data = bytearray()
         while len(data) < count:
             piece = os.read(self._descriptor, count - len(data))
             if not piece:
                 return None
             data += piece
-        return data
+        return bytes(data)
 
 
 class _Output:

@@ -22,9 +22,9 @@ from provgraph.digests import Digest
 from provgraph.errors import ConflictError, FormatError, ProvgraphError
 from provgraph.ledger.group import Committer
 from provgraph.ledger.rows import Pending, Position
-from provgraph.records import Approval, LaterFact, Run
+from provgraph.records import Approval, GraphImport, LaterFact, Run
 from provgraph.seal.entry import RECORD
-from provgraph.seal.proof import Seal, verify_seal
+from provgraph.seal.proof import Seal, seal, verify_seal
 from provgraph.service.duties import require_separate
 from provgraph.service.home import own_ledger, producer_signer, readable_ledger
 from provgraph.service.recording import find_receipt, prepare_record
@@ -52,6 +52,16 @@ class IncomingSealed:
     proof_nq: bytes
     proof_value: str
     attachments: Mapping[Digest, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomingGraph:
+    """A foreign graph in canonical N-Quads, and the record of its import with the source bytes."""
+
+    iri: str
+    graph_nq: bytes
+    imported: GraphImport
+    source: bytes
 
 
 Incoming = IncomingFacts | IncomingSealed
@@ -115,6 +125,32 @@ class Ingest:
             return self._as_found(batch, prepared)
         return self._merged(prepared, positions)
 
+    def take_graph(self, item: IncomingGraph) -> Taken:
+        """Take a foreign graph in, with the record of its import; again, it changes nothing.
+
+        Raises:
+            ConflictError: a graph of that name is there with other content.
+            StorageError: the bytes could not be made durable.
+        """
+        with self._lock:
+            index = self._reader.find(item.iri)
+            if index is not None:
+                if self._reader.read(index).graph_nq != item.graph_nq:
+                    raise ConflictError(
+                        f"the graph {item.iri} is entry {index} of the ledger with other content;"
+                        " nothing is changed: put the new content under a new name"
+                    )
+                size = self._reader.size()
+                receipt = Receipt(record=item.iri, position=index, ledger_size=size)
+                return Taken(receipt=receipt, is_new=False)
+            pending = self._graph(item)
+        positions = self._submit(pending)
+        with self._lock:
+            size = self._reader.size()
+        first = positions[0]
+        receipt = Receipt(record=first.iri, position=first.index, ledger_size=size)
+        return Taken(receipt=receipt, is_new=first.is_new)
+
     def _submit(self, pending: Sequence[Pending]) -> list[Position]:
         if not pending:
             return []
@@ -146,6 +182,23 @@ class Ingest:
             )
         except ProvgraphError as error:
             raise type(error)(f"records/{place}: {error}") from error
+
+    def _graph(self, item: IncomingGraph) -> list[Pending]:
+        signer = producer_signer(self._settings)
+        foreign = Pending(
+            iri=item.iri,
+            graph_nq=item.graph_nq,
+            seal=seal(item.graph_nq, signer=signer, created=item.imported.at),
+        )
+        record = prepare_record(
+            self._reader,
+            item.imported,
+            record_id=item.imported.id,
+            attachments={item.imported.source: item.source},
+            signer=signer,
+            is_recorded=self._is_recorded,
+        )
+        return [foreign, *record]
 
     def _is_recorded(self, iri: str) -> bool:
         if iri not in self._known:
