@@ -450,7 +450,7 @@ class QueryPool:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
-                    env={"LANG": "C.UTF-8"},
+                    env=worker.ENVIRONMENT,
                     cwd="/",
                 ),
             )

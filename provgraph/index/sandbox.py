@@ -154,6 +154,7 @@ def run_foreign(query: str, *, index_folder: Path, limits: Limits) -> ForeignAns
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env=worker.ENVIRONMENT,
     )
     try:
         output, _ = process.communicate(json.dumps(request).encode(), timeout=limits.timeout_s)

@@ -33,6 +33,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
+# What a worker is started with. glibc would set 64 MiB of addresses aside for every thread that
+# allocates, and a store has many: the limit on memory would be used up by reservations.
+ENVIRONMENT: Final = {"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
+
 # seccomp (Linux): classic BPF programs over struct seccomp_data {int nr; u32 arch; …}.
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_SET_SECCOMP: Final = 22

@@ -95,7 +95,8 @@ TAMPERINGS = {
         "row 4 is not the one that was written",
     ),
     "changed_checkpoint": (
-        "UPDATE trail SET checkpoint = CAST(replace(CAST(checkpoint AS TEXT), '20', '10') AS BLOB)",
+        """UPDATE trail SET checkpoint = CAST(replace(CAST(checkpoint AS TEXT),
+        char(10) || '20' || char(10), char(10) || '10' || char(10)) AS BLOB)""",
         "signature does not verify",
     ),
     "no_head": ("DELETE FROM trail", "trail.db"),

@@ -150,7 +150,8 @@ def test_a_file_that_may_not_be_read(careful_home, tmp_path, caplog):
 
 def test_a_file_that_changes_while_it_is_read(careful_home, tmp_path, caplog):
     path = tmp_path / "growing.bin"
-    path.write_bytes(b"x" * 8_000_000)
+    with path.open("wb") as file:
+        file.truncate(300_000_000)  # reading takes long enough for a write, however busy we are
     stop = threading.Event()
 
     def grow() -> None:

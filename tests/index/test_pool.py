@@ -88,11 +88,11 @@ def test_a_deadline_kills_the_worker_and_a_spare_takes_over(folder):
     async def use(pool):
         before = {one.process.pid for one in pool._all}
         with pytest.raises(QueryTimeoutError, match=r"stopped after 0.3 s"):
-            await pool.run(request(folder, SLOW), who="t")
+            await pool.run(request(folder, SLOW, timeout_s=0.3), who="t")
         answer = await pool.run(request(folder, "ASK {}"), who="t")
         return answer.body, len(before & {one.process.pid for one in pool._all})
 
-    assert with_pool(use, timeout_s=0.3) == (b"true", 1)
+    assert with_pool(use) == (b"true", 1)
 
 
 def test_an_answer_over_its_size_is_an_error_and_never_cut(folder):

@@ -19,7 +19,8 @@ from small_history import DATA, MODEL, OLD, record_history
 
 import provgraph
 from provgraph import vocab
-from provgraph.capture import journal
+from provgraph.capture import journal, surroundings
+from provgraph.capture.facts import encode
 from provgraph.cli.main import main
 from provgraph.convert.tombstone import lineage_shape
 from provgraph.digests import Digest
@@ -35,6 +36,7 @@ from provgraph.ledger.erasing import is_unfinished
 from provgraph.ledger.fsck import verify_ledger
 from provgraph.ledger.rows import NameRow, Pending
 from provgraph.ledger.sqlite import Ledger
+from provgraph.records import SourceCode
 from provgraph.seal.keys import generate_signer
 from provgraph.seal.proof import seal
 from provgraph.service import erasing, sweeping
@@ -62,6 +64,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROVGRAPH_HOME", str(folder))
+        # One state of the source for all runs, whatever git says of this checkout, and how fast.
+        source = SourceCode(commit="ab" * 20)
+        state = surroundings._told({"f": "source", "value": encode(source)}, source)
+        patch.setattr(surroundings, "_source_code", lambda _: state)
         record_history()
         with provgraph.run("screening", project="churn", owner=SECRET) as run:
             run.use(f"s3://data/{SECRET}.csv", name=SECRET, role="train", digest=DATA)
