@@ -14,6 +14,7 @@ SECTIONS = [
     "## Recording",
     "## Where the time goes",
     "## Sealing",
+    "## Many producers at once",
     "## Disk",
     "## Index and questions",
     "## Export and verify",

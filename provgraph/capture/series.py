@@ -34,31 +34,44 @@ class Point:
     value: float
 
 
+_Columns = tuple["array[int]", "array[int]", "array[float]"]
+"""Steps, times in milliseconds, and values."""
+
+
 class Points:
     """The points of one metric, 24 bytes each, in the order in which they were logged."""
 
-    __slots__ = ("_steps", "_times", "_values")
+    __slots__ = ("_columns", "_only")
 
     def __init__(self) -> None:
-        self._steps = array("q")
-        self._times = array("q")
-        self._values = array("d")
+        # Most metrics are logged once: their one point needs no columns.
+        self._only: tuple[int, int, float] | None = None
+        self._columns: _Columns | None = None
 
     def __len__(self) -> int:
-        return len(self._values)
+        if self._only is not None:
+            return 1
+        return 0 if self._columns is None else len(self._columns[2])
 
     def append(self, *, step: int | None, at_ms: int, value: float) -> None:
         """Add a point; without a step it follows the one before."""
+        if self._columns is None:
+            if self._only is None and _is_plain(step, at_ms, value):
+                self._only = (step or 0, at_ms, value)
+                return
+            self._columns = self._in_columns()
+            self._only = None
+        steps, times, values = self._columns
         if step is None:
-            step = self._steps[-1] + 1 if self._steps else 0
+            step = steps[-1] + 1 if steps else 0
         try:
-            self._steps.append(step)
-            self._times.append(at_ms)
-            self._values.append(value)
+            steps.append(step)
+            times.append(at_ms)
+            values.append(value)
         except (TypeError, OverflowError) as error:
             # All three or none, or the columns would no longer belong together.
-            for column in (self._steps, self._times):
-                del column[len(self._values) :]
+            for column in (steps, times):
+                del column[len(values) :]
             raise FormatError(
                 f"expected a 64-bit step and a number, found step {step!r:.40} and"
                 f" {value!r:.40}: {error}"
@@ -67,23 +80,34 @@ class Points:
     @property
     def first(self) -> float:
         """The value logged first."""
-        return self._values[0]
+        return self._only[2] if self._only is not None else self._in_columns()[2][0]
 
     @property
     def last(self) -> float:
         """The value logged last."""
-        return self._values[-1]
+        return self._only[2] if self._only is not None else self._in_columns()[2][-1]
 
     def extremes(self) -> tuple[float, float]:
         """Return (minimum, maximum) over the values that are numbers; NaN when none is."""
-        numbers = [value for value in self._values if not math.isnan(value)]
+        numbers = [value for value in self._in_columns()[2] if not math.isnan(value)]
         return (min(numbers), max(numbers)) if numbers else (math.nan, math.nan)
 
     def encode(self) -> bytes:
         """Return the attachment."""
-        columns = (_differences(self._steps), _differences(self._times), self._values)
+        steps, times, values = self._in_columns()
+        columns = (_differences(steps), _differences(times), values)
         raw = b"".join(_little_endian(column) for column in columns)
         return MAGIC + struct.pack("<I", len(self)) + zlib.compress(raw, 6)
+
+    def _in_columns(self) -> _Columns:
+        if self._columns is not None:
+            return self._columns
+        points = () if self._only is None else (self._only,)
+        return (
+            array("q", [step for step, _, _ in points]),
+            array("q", [at_ms for _, at_ms, _ in points]),
+            array("d", [value for _, _, value in points]),
+        )
 
 
 def decode(data: bytes) -> list[Point]:
@@ -116,6 +140,17 @@ def decode(data: bytes) -> list[Point]:
         ]
     except (ValueError, OverflowError, OSError) as error:
         raise FormatError(f"damaged metric series, its times are none: {error}") from None
+
+
+def _is_plain(step: object, at_ms: object, value: object) -> bool:
+    """Whether a point is what the columns would take; all others are left to them to judge."""
+    return (
+        type(value) is float
+        and type(at_ms) is int
+        and (step is None or type(step) is int)
+        and -_HALF <= (step or 0) < _HALF
+        and -_HALF <= at_ms < _HALF
+    )
 
 
 def _differences(values: array[int]) -> array[int]:

@@ -1,7 +1,8 @@
 """Group commit: many threads of one process append to a ledger, and share its fsyncs.
 
 One thread, the committer, owns the ledger; the others hand it what they have prepared (checked,
-deflated) themselves. What came in while a transaction ran goes into the next one. `append` returns
+deflated) themselves. What came in while a transaction ran goes into the next one, and for a moment it
+waits for those whom the last one has answered: they often come back at once. `append` returns
 after the COMMIT of its transaction, and never before; an append that is refused (a conflict, a seal
 over another graph) fails alone. Order: what one thread appended after another one's append had
 returned stands after it in the ledger.
@@ -13,6 +14,7 @@ over and not acknowledged when the process dies may be in the ledger or not, as 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -30,6 +32,10 @@ MAX_GROUP_APPENDS: Final = 256
 MAX_GROUP_BYTES: Final = 16 * 1024 * 1024
 # Who appends while so much waits is made to wait as well, so that memory stays bounded.
 MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024
+# How long a transaction is put off for as many appends as the last one had: so much of the time that
+# one took, and never longer than this. Whoever appends alone is never kept waiting.
+_GATHERING_SHARE: Final = 0.5
+_MAX_GATHERING_S: Final = 0.01
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +74,10 @@ class Committer:
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
         self._is_closed = False
+        self._last_appends = 1
+        self._gathering_s = 0.0
+        # The committer sleeps until so many appends are queued.
+        self._awaited = 1
         self._changed = threading.Condition()
         # A daemon: a process that ends without close has acknowledged nothing that is not durable.
         self._thread = threading.Thread(target=self._run, name="provgraph-committer", daemon=True)
@@ -109,7 +119,8 @@ class Committer:
                 raise LedgerError("this committer is closed; nothing was appended")
             self._queue.append(queued)
             self._queued_bytes += queued.size_bytes
-            self._changed.notify_all()
+            if len(self._queue) >= self._awaited or self._queued_bytes >= MAX_GROUP_BYTES:
+                self._changed.notify_all()
         return queued.future
 
     def close(self) -> None:
@@ -121,6 +132,7 @@ class Committer:
 
     def _run(self) -> None:
         while group := self._take():
+            started_s = time.monotonic()
             try:
                 outcomes = self._ledger.append_each([each.records for each in group])
             except Exception as error:
@@ -128,11 +140,28 @@ class Committer:
                 for each in group:
                     each.future.set_exception(error)
                 continue
+            finally:
+                self._last_appends = len(group)
+                taken_s = time.monotonic() - started_s
+                self._gathering_s = min(_MAX_GATHERING_S, _GATHERING_SHARE * taken_s)
             for each, outcome in zip(group, outcomes, strict=True):
                 if isinstance(outcome, ProvgraphError):
                     each.future.set_exception(outcome)
                 else:
                     each.future.set_result(outcome)
+
+    def _await(self, appends: int, *, timeout_s: float | None = None) -> None:
+        """Wait until so many appends are queued, or as many bytes as a group may have."""
+        self._awaited = appends
+        self._changed.wait_for(
+            lambda: (
+                len(self._queue) >= appends
+                or self._queued_bytes >= MAX_GROUP_BYTES
+                or self._is_closed
+            ),
+            timeout_s,
+        )
+        self._awaited = 1
 
     def _take(self) -> list[_Queued]:
         """Wait for appends and take the next group; an empty one means that all is done."""
@@ -140,7 +169,8 @@ class Committer:
         size_bytes = 0
         with self._changed:
             while not group and (self._queue or not self._is_closed):
-                self._changed.wait_for(lambda: self._queue or self._is_closed)
+                self._await(1)
+                self._await(self._last_appends, timeout_s=self._gathering_s)
                 while (
                     self._queue
                     and len(group) < self._max_group_appends

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.bench import (
     disk,
     export_verify,
+    group_commit,
     index,
     parts,
     recording,
@@ -33,6 +34,7 @@ SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "recording": recording.run,
     "parts": parts.run,
     "sealing": sealing.run,
+    "group_commit": group_commit.run,
     "disk": disk.run,
     "index": index.run,
     "export_verify": export_verify.run,

@@ -23,6 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
+import fault_homes  # noqa: E402
 from ledger_samples import (  # noqa: E402
     LOG_SEED,
     MLDSA_SEED,
@@ -99,13 +100,21 @@ WORKLOADS: Mapping[str, Callable[[Path, Say], None]] = {
     "append": append,
     "publish": publishing,
     "keys": keys,
+    "run": fault_homes.runs,
+    "bundle": fault_homes.bundles,
+    "index": fault_homes.index,
 }
+
+# The index's engine starts threads that a forked child would not have.
+WARMED_BY: Mapping[str, Callable[[Path, Say], None]] = {"index": fault_homes.runs}
 
 
 def prepare(workload: str, folder: Path) -> None:
     """Make what a workload starts from."""
     if workload == "append":
         open_ledger(folder).close()
+    if workload in {"run", "bundle", "index"}:
+        fault_homes.prepare_home(folder)
     if workload == "publish":
         with open_ledger(folder) as ledger:
             ledger.append([small(number, signer=PRODUCER) for number in range(254)])
@@ -176,7 +185,7 @@ def main(workload: str, folder: Path, syscall: str, when: int, calls: list[int])
     prepare(workload, warm)
     template = Path(shutil.copytree(warm, folder / "template"))
     # Once without faults, so that no case loads modules.
-    WORKLOADS[workload](warm, lambda kind, value: None)
+    WARMED_BY.get(workload, WORKLOADS[workload])(warm, lambda kind, value: None)
     skip = _harmless(folder)[syscall]
     found = []
     for call in calls:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fault_homes
 import pytest
 from fault_child import LOG, MLDSA, PRODUCER, RECORDS, clock, open_ledger
 from ledger_samples import small
@@ -26,6 +27,10 @@ from provgraph.ledger.published import open_published, verify_published
 from provgraph.ledger.tiles import publish
 from provgraph.seal.keys import load_or_create_signer
 from provgraph.seal.mldsa import load_or_create_mldsa_signer
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "durability"))
+
+import tally
 
 CHILD = Path(__file__).with_name("fault_child.py")
 _HIT = re.compile(r"^(\d+) .*(?:\(INJECTED\)|\+\+\+ killed by SIGKILL)", re.MULTILINE)
@@ -99,6 +104,7 @@ def run(fault: Fault, folder: Path, *, calls: range) -> Outcome:
         acknowledged += sum(kind not in {"end", "error"} for kind, _ in said)
         CHECKS[fault.workload](Path(case["folder"]), said)
         shutil.rmtree(case["folder"])
+    tally.count("fault at one system call (strace)", cases=hit, acknowledged=acknowledged)
     print(f"{fault}: {hit} faults met, {acknowledged} acknowledged, 0 lost")
     return Outcome(hit=hit, acknowledged=acknowledged, errors=tuple(errors))
 
@@ -141,6 +147,9 @@ CHECKS: Mapping[str, Any] = {
     "append": _check_append,
     "publish": _check_publish,
     "keys": _check_keys,
+    "run": fault_homes.check_runs,
+    "bundle": fault_homes.check_bundles,
+    "index": fault_homes.check_index,
 }
 
 

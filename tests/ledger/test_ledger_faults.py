@@ -15,6 +15,8 @@ QUICK = [
     (Fault(workload="append", syscall="pwrite64", effect="signal=KILL"), range(3, 50, 5)),
     (Fault(workload="publish", syscall="fsync", effect="error=EIO"), range(1, 18, 3)),
     (Fault(workload="publish", syscall="rename", effect="signal=KILL"), range(1, 10, 2)),
+    (Fault(workload="run", syscall="write", effect="error=ENOSPC", lasts=True), range(1, 20, 5)),
+    (Fault(workload="bundle", syscall="fsync", effect="error=EIO"), range(1, 12, 4)),
     (Fault(workload="keys", syscall="fsync", effect="error=ENOSPC"), range(1, 5)),
 ]  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Errors and kills at every system call of making, appending, publishing and making keys."""
+"""Errors and kills at every system call: of making and appending, publishing, keys, runs through
+the public API, of writing bundles, and of building the index."""
 
 from __future__ import annotations
 
@@ -12,12 +13,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ledger"))
 from fault_injection import Fault, run
 
 # More calls than the workloads make; the cases beyond their end meet no fault.
-CALLS = {"create": 90, "append": 90, "publish": 60, "keys": 12}
+CALLS = {
+    "create": 90,
+    "append": 90,
+    "publish": 60,
+    "keys": 12,
+    "run": 50,
+    "bundle": 70,
+    "index": 50,
+}
 SYSCALLS = {
     "create": ("pwrite64", "fdatasync", "fsync", "ftruncate", "link", "unlink", "mkdir", "openat"),
     "append": ("pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "fcntl", "flock", "openat"),
     "publish": ("write", "pwrite64", "fdatasync", "fsync", "rename", "mkdir", "unlink", "openat"),
     "keys": ("write", "fsync", "link", "unlink", "mkdir", "openat"),
+    "run": ("write", "pwrite64", "fdatasync", "fsync", "rename", "unlink", "mkdir", "flock"),
+    "bundle": ("write", "fsync", "rename", "unlink", "mkdir", "openat"),
+    "index": ("write", "pwrite64", "fdatasync", "fsync", "rename", "unlink", "mkdir"),
 }
 EFFECTS = (
     ("error=EIO", False),
