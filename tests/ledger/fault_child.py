@@ -11,6 +11,7 @@ cases.json.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -140,7 +141,7 @@ def _harmless(folder: Path) -> Mapping[str, Callable[[], object]]:
         "link": lambda: os.link(place / "file", place / "other"),
         "unlink": lambda: os.unlink(place / "none"),
         "mkdir": lambda: os.mkdir(place),
-        "flock": lambda: os.lockf(file, os.F_TEST, 0),
+        "flock": lambda: fcntl.flock(file, fcntl.LOCK_UN),
         "fcntl": lambda: os.lockf(file, os.F_TEST, 0),
     }
 

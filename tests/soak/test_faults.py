@@ -28,7 +28,7 @@ SYSCALLS = {
     "publish": ("write", "pwrite64", "fdatasync", "fsync", "rename", "mkdir", "unlink", "openat"),
     "keys": ("write", "fsync", "link", "unlink", "mkdir", "openat"),
     "run": ("write", "pwrite64", "fdatasync", "fsync", "rename", "unlink", "mkdir", "flock"),
-    "bundle": ("write", "fsync", "rename", "unlink", "mkdir", "openat"),
+    "bundle": ("write", "fsync", "rename", "mkdir", "openat"),
     "index": ("write", "pwrite64", "fdatasync", "fsync", "rename", "unlink", "mkdir"),
 }
 EFFECTS = (
