@@ -9,7 +9,6 @@ provenance and to the endpoint (W3C PROV-AQ sections 3.1 and 4.1).
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 from typing import Final
@@ -20,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from provgraph import resources, terms, vocab
 from provgraph.errors import FormatError
 from provgraph.server.answering import run_query
+from provgraph.server.caching import cacheable
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import OPEN, READ
 from provgraph.server.headers import LEDGER_SIZE_HEADER
@@ -66,18 +66,10 @@ async def document(call: Call) -> Response:
         body = _page(iri, json.loads(body)["results"]["bindings"], path=path, size=size)
     if not body.strip() or body == b"[]":
         raise HttpError(404, "Not found", f"nothing is recorded here about {iri}")
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {
-        "ETag": tag,
-        "Cache-Control": "no-cache",
-        "Link": _links(iri, path=path),
-        LEDGER_SIZE_HEADER: str(size),
-    }
-    if call.request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
+    headers = {"Link": _links(iri, path=path), LEDGER_SIZE_HEADER: str(size)}
     if suffix == "html":
         headers["Content-Security-Policy"] = _PAGE_POLICY
-    return Response(body, media_type=media_type, headers=headers)
+    return cacheable(call.request, body, media_type=media_type, headers=headers)
 
 
 async def ontology(call: Call) -> Response:
@@ -92,11 +84,9 @@ async def context(call: Call) -> Response:
 
 def _file(call: Call, name: str, media_type: str) -> Response:
     data = resources.read_text("ontology", name).encode()
-    tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "public, max-age=3600"}
-    if call.request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(data, media_type=media_type, headers=headers)
+    return cacheable(
+        call.request, data, media_type=media_type, cache_control="public, max-age=3600"
+    )
 
 
 def _iri(path: str) -> str:

@@ -9,7 +9,6 @@ convinces nobody.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Callable
 from typing import Final
@@ -21,6 +20,7 @@ from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.note import open_checkpoint
 from provgraph.seal.tiles import TILE_WIDTH, Tile, encode_bundle
 from provgraph.seal.tlogproof import TlogProof
+from provgraph.server.caching import cacheable
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import OPEN
 from provgraph.server.problems import HttpError
@@ -36,13 +36,13 @@ _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 async def checkpoint(call: Call) -> Response:
     """Return the latest checkpoint, signed by all keys of the log."""
     note = await asyncio.to_thread(cosigned_checkpoint, call.services.settings)
-    return _text(call, note, cache="no-cache")
+    return cacheable(call.request, note, media_type=_TEXT)
 
 
 async def charter(call: Call) -> Response:
     """Return the ledger's charter: its origin and keys."""
     note = await asyncio.to_thread(_with_ledger, call, lambda ledger: ledger.charter.note)
-    return _text(call, note, cache="no-cache")
+    return cacheable(call.request, note, media_type=_TEXT)
 
 
 async def tile(call: Call) -> Response:
@@ -94,20 +94,12 @@ async def proof(call: Call) -> Response:
         return TlogProof(index=index, hashes=hashes, checkpoint=note).encode()
 
     data = await asyncio.to_thread(_with_ledger, call, prove)
-    return _text(call, data, cache="no-cache")
+    return cacheable(call.request, data, media_type=_TEXT)
 
 
 def _with_ledger(call: Call, use: Callable[[Ledger], bytes]) -> bytes:
     with readable_ledger(call.services.settings) as ledger:
         return use(ledger)
-
-
-def _text(call: Call, data: bytes, *, cache: str) -> Response:
-    tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-    headers = {"Cache-Control": cache, "ETag": tag}
-    if call.request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(data, media_type=_TEXT, headers=headers)
 
 
 def _no_tile(call: Call) -> HttpError:

@@ -49,6 +49,12 @@ def test_a_document_is_not_sent_twice(server):
         "GET", f"/about/{MODEL}.ttl", headers={"If-None-Match": first.headers["etag"]}
     )
     assert (again.status, again.body) == (304, b"")
+    tag = first.headers["etag"]
+    found = [
+        server.ask("GET", f"/about/{MODEL}.ttl", headers={"If-None-Match": sent}).status
+        for sent in (f'"other", W/{tag}', "*", '"other"', tag[:-2], "")
+    ]
+    assert found == [304, 304, 200, 200, 200]
 
 
 def test_links_lead_to_provenance_and_to_the_endpoint(server):
