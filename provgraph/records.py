@@ -449,6 +449,27 @@ class Appointment:
     missing: tuple[Missing, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message in another vocabulary, kept as it came; what it means is for a converter to say."""
+
+    id: str
+    form: str  # openlineage
+    content: Digest  # of its bytes, which are an attachment
+    sender: Agent  # who delivered it, as far as that was verified
+    producer: str  # the software that wrote it, as it calls itself
+    event_type: str | None = None
+    event_time: str  # as it was written: a time zone may lack
+    schema_url: str | None = None
+    run: str | None = None  # names in the sender's world
+    namespace: str
+    name: str | None = None  # of a job, or of a dataset
+    is_of_dataset: bool = False
+    missing: tuple[Missing, ...] = ()
+
+
 KeyDecision = KeyAddition | KeyRevocation
 LaterFact = Deployment | Observation | Approval | Retraction
-Record = Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment | GraphImport
+Record = (
+    Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment | GraphImport | Notice
+)

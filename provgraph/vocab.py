@@ -66,6 +66,7 @@ CLASSES: Final = (
     "VerificationRecord",
     "AppointmentRecord",
     "ImportRecord",
+    "NoticeRecord",
     # activities
     "Run",
     "Step",
@@ -99,6 +100,7 @@ CLASSES: Final = (
     "Missing",
     "Outcome",
     "Finding",
+    "Notice",
     "Version",
     "Named",
     "Key",
@@ -222,6 +224,15 @@ PROPERTIES: Final = (
     "witness",
     "address",
     "verifierKey",
+    # notices
+    "noticeForm",
+    "noticeProducer",
+    "eventType",
+    "eventTime",
+    "schemaUrl",
+    "foreignRun",
+    "foreignJob",
+    "foreignDataset",
     # source code
     "repository",
     "commit",

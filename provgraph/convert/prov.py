@@ -23,6 +23,7 @@ from provgraph import terms, vocab
 from provgraph.convert import keys
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.imports import import_sheet
+from provgraph.convert.notices import notice_sheet
 from provgraph.convert.tombstone import tombstone_sheet
 from provgraph.convert.verification import verification_sheet
 from provgraph.convert.witnesses import appointment
@@ -41,6 +42,7 @@ from provgraph.records import (
     Invocation,
     KeyAddition,
     KeyRevocation,
+    Notice,
     Observation,
     Package,
     Record,
@@ -83,6 +85,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Verification: verification_sheet,
         Appointment: appointment,
         GraphImport: import_sheet,
+        Notice: notice_sheet,
     }[type(record)]
     sheet: Sheet = writer(record, vocab.record_iri(record_id), context)  # type: ignore[operator]
     return _finish(sheet)

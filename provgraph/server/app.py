@@ -30,6 +30,7 @@ from provgraph.server import (
     log,
     metrics,
     monitor,
+    openlineage,
     operations,
     records,
     sparql,
@@ -50,6 +51,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *graphs.ENDPOINTS,
     *description.ENDPOINTS,
     *records.ENDPOINTS,
+    *openlineage.ENDPOINTS,
     *linked.ENDPOINTS,
     *log.ENDPOINTS,
     *trail.ENDPOINTS,
@@ -81,7 +83,12 @@ def make_app(services: Services) -> Starlette:
         finally:
             await services.close()
 
-    document = openapi(ENDPOINTS, version=__version__, schemas=SCHEMAS)
+    schemas = {
+        **SCHEMAS,
+        "OpenLineageEvent": openlineage.SCHEMA,
+        "OpenLineageName": openlineage.NAME_SCHEMA,
+    }
+    document = openapi(ENDPOINTS, version=__version__, schemas=schemas)
     if services.front.public_root:
         document["servers"] = [{"url": services.front.public_root.rstrip("/")}]
 

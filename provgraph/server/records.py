@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
@@ -55,23 +55,33 @@ async def post(call: Call) -> Response:
     """Take records in."""
     from provgraph.server.app import read_body
 
-    services = call.services
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise HttpError(
             415, "Unsupported media type", f"expected application/json, found {media_type[:100]!r}"
         )
     body = await read_body(call, max_bytes=MAX_BODY_BYTES)
-    if services.waiting_bytes + len(body) > MAX_WAITING_BYTES:
+    return await take_in(call, size_bytes=len(body), read=lambda: _read(body))
+
+
+async def take_in(call: Call, *, size_bytes: int, read: Callable[[], list[Incoming]]) -> Response:
+    """Read items, in a thread, and take them in; answer with their receipts.
+
+    Raises:
+        HttpError: what `read` raises; 403; 429, too much is being taken in.
+        ProvgraphError: as `Ingest.take`.
+    """
+    services = call.services
+    if services.waiting_bytes + size_bytes > MAX_WAITING_BYTES:
         raise HttpError(429, "Too many records at once", "others are being taken in; come again")
-    services.waiting_bytes += len(body)
+    services.waiting_bytes += size_bytes
     try:
-        items = await asyncio.to_thread(_read, body)
+        items = await asyncio.to_thread(read)
         _require_rights(call, items)
         ingest = await services.ingest()
         taken = await asyncio.to_thread(ingest.take, items)
     finally:
-        services.waiting_bytes -= len(body)
+        services.waiting_bytes -= size_bytes
     services.snapshots.grown()
     services.metrics.records += sum(each.is_new for each in taken)
     receipts = [

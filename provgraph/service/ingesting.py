@@ -22,7 +22,7 @@ from provgraph.digests import Digest
 from provgraph.errors import ConflictError, FormatError, ProvgraphError
 from provgraph.ledger.group import Committer
 from provgraph.ledger.rows import Pending, Position
-from provgraph.records import Approval, GraphImport, LaterFact, Run
+from provgraph.records import Approval, GraphImport, LaterFact, Notice, Run
 from provgraph.seal.entry import RECORD
 from provgraph.seal.proof import Seal, seal, verify_seal
 from provgraph.service.duties import require_separate
@@ -39,7 +39,7 @@ class IncomingFacts:
     """A record as facts. `called` is what a later fact's model goes by, to be looked up here."""
 
     record_id: str
-    record: Run | LaterFact
+    record: Run | LaterFact | Notice
     called: str | None = None
     attachments: Mapping[Digest, bytes] = field(default_factory=dict)
 
@@ -168,7 +168,7 @@ class Ingest:
             if found is not None:
                 return found
             record = item.record
-            if item.called is not None and not isinstance(record, Run):
+            if item.called is not None and not isinstance(record, (Run, Notice)):
                 record = about(self._reader, record, item.called)
             if isinstance(record, Approval):
                 require_separate(self._reader, record)
