@@ -70,6 +70,13 @@ class Said:
     needs: frozenset[str] = frozenset()
     """Of these a reader has to know from elsewhere, or may not see the record."""
     erases: str | None = None
+    approves: bool = False
+
+
+def graph_name(graph_nq: bytes) -> str:
+    """Return the name of a graph by its first statement; empty where that is none."""
+    line = graph_nq.partition(b"\n")[0].removesuffix(b"> .")
+    return line.rpartition(b"<")[2].decode(errors="replace")
 
 
 def read_said(graph_nq: bytes, *, iri: str, kind: str) -> Said:
@@ -134,6 +141,7 @@ def read_said(graph_nq: bytes, *, iri: str, kind: str) -> Said:
         own=frozenset(_own(generated, above)) - acts if standing == RUN else frozenset(),
         needs=frozenset(needs - acts),
         erases=erases if standing == ERASURE else None,
+        approves=any(p == A and o == C["Approval"] for _, p, o in statements),
     )
 
 
@@ -144,7 +152,7 @@ def _standing(statements: list[tuple[Term, Term, Term]], *, iri: str, kind: str)
         return ERASURE
     if kind != RECORD:
         return UNKNOWN
-    record, ours = terms.iri(iri), f"<{vocab.PG}"
+    record, ours = f"<{iri}>", f"<{vocab.PG}"
     classes = {o for s, p, o in statements if s == record and p == A and o.startswith(ours)}
     # A graph that claims to be two things is neither.
     return _STANDING.get(classes.pop(), UNKNOWN) if len(classes) == 1 else UNKNOWN

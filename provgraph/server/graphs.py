@@ -102,6 +102,13 @@ async def _take_in(call: Call, name: str) -> Response:
     from provgraph.server.app import read_body
 
     services = call.services
+    if call.caller.projects is not None:
+        limits = ", ".join(sorted(call.caller.projects))
+        raise HttpError(
+            403,
+            "Forbidden",
+            f"{call.caller.name} is limited to appending runs of the projects {limits}",
+        )
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _TAKEN:
         raise HttpError(

@@ -7,21 +7,28 @@ from typing import Final
 
 from starlette.responses import JSONResponse, Response
 
+from provgraph.access.roles import READ_TRAIL
+from provgraph.access.verdict import judge
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import OPERATE
 from provgraph.server.problems import HttpError
 
 
 async def list_queries(call: Call) -> Response:
-    """List the queries that are running or waiting, the oldest first."""
+    """List the queries that are running or waiting, the oldest first.
+
+    What others ask is shown to who may read the access trail, or everything.
+    """
     now_s = time.time()
+    caller = call.caller
+    shows_all = call.view.is_full or judge(caller, READ_TRAIL).is_allowed
     rows = [
         {
             "number": each.number,
             "state": each.state,
             "who": each.who,
             "seconds": round(now_s - each.since_s, 3),
-            "query": each.query,
+            "query": each.query if shows_all or each.who == caller.name else None,
         }
         for each in call.services.pool.running.values()
     ]

@@ -17,12 +17,14 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
 
+from provgraph.access.belonging import LATER, RUN, Said, graph_name, read_said
 from provgraph.access.roles import APPROVE
 from provgraph.access.verdict import judge
 from provgraph.capture.facts import decode, find_fault
 from provgraph.digests import Digest
 from provgraph.errors import FormatError
 from provgraph.records import Approval, Deployment, LaterFact, Observation, Retraction, Run
+from provgraph.seal.entry import RECORD
 from provgraph.server.endpoints import Call, Endpoint
 from provgraph.server.guard import INGEST
 from provgraph.server.problems import HttpError
@@ -77,9 +79,9 @@ async def take_in(call: Call, *, size_bytes: int, read: Callable[[], list[Incomi
     services.waiting_bytes += size_bytes
     try:
         items = await asyncio.to_thread(read)
-        _require_rights(call, items)
+        await asyncio.to_thread(_require_rights, call, items)
         ingest = await services.ingest()
-        taken = await asyncio.to_thread(ingest.take, items)
+        taken = await asyncio.to_thread(ingest.take, items, view=call.view)
     finally:
         services.waiting_bytes -= size_bytes
     services.snapshots.grown()
@@ -98,16 +100,42 @@ async def take_in(call: Call, *, size_bytes: int, read: Callable[[], list[Incomi
 
 
 def _require_rights(call: Call, items: list[Incoming]) -> None:
-    """Let only those approve who may, and in nobody else's name."""
+    """Refuse what a caller may not append.
+
+    1. A token that is limited to projects appends runs of these projects, and nothing else.
+    2. Only those approve who may, sealed or not; as facts, in nobody else's name.
+    """
+    caller = call.caller
     for place, item in enumerate(items):
-        if not isinstance(item, IncomingFacts) or not isinstance(item.record, Approval):
-            continue
-        verdict = judge(call.caller, APPROVE)
-        reason = None if verdict.is_allowed else verdict.reason
-        if reason is None and item.record.by.name != call.caller.name:
-            reason = f"{call.caller.name} cannot approve in the name of {item.record.by.name}"
+        said = _said(item)
+        reason = None
+        # 1.
+        if caller.projects is not None and not (
+            said.standing == RUN and said.projects and said.projects <= caller.projects
+        ):
+            limits = ", ".join(sorted(caller.projects))
+            reason = f"{caller.name} is limited to appending runs of the projects {limits}"
+        # 2.
+        if reason is None and said.approves:
+            verdict = judge(caller, APPROVE)
+            reason = None if verdict.is_allowed else verdict.reason
+            record = item.record if isinstance(item, IncomingFacts) else None
+            if reason is None and isinstance(record, Approval) and record.by.name != caller.name:
+                reason = f"{caller.name} cannot approve in the name of {record.by.name}"
         if reason is not None:
             raise HttpError(403, "Forbidden", f"records/{place}: {reason}")
+
+
+def _said(item: Incoming) -> Said:
+    """Return what an item says that bears on who may append it."""
+    if isinstance(item, IncomingSealed):
+        return read_said(item.graph_nq, iri=graph_name(item.graph_nq), kind=RECORD)
+    project = item.record.project if isinstance(item.record, Run) else None
+    return Said(
+        standing=RUN if isinstance(item.record, Run) else LATER,
+        projects=frozenset() if project is None else frozenset({project}),
+        approves=isinstance(item.record, Approval),
+    )
 
 
 def _read(body: bytes) -> list[Incoming]:

@@ -17,10 +17,12 @@ from typing import Final, Self
 from urllib.parse import unquote
 
 from provgraph import terms, vocab
+from provgraph.access.views import FULL, View
 from provgraph.capture.sinks import Receipt
 from provgraph.digests import Digest
 from provgraph.errors import ConflictError, FormatError, ProvgraphError
 from provgraph.ledger.group import Committer
+from provgraph.ledger.names import Names, ShownNames
 from provgraph.ledger.rows import Pending, Position
 from provgraph.records import Approval, GraphImport, LaterFact, Notice, Run
 from provgraph.seal.entry import RECORD
@@ -29,6 +31,7 @@ from provgraph.service.duties import require_separate
 from provgraph.service.home import own_ledger, producer_signer, readable_ledger
 from provgraph.service.recording import find_receipt, prepare_record
 from provgraph.service.things import about
+from provgraph.service.visibility import open_visibility
 from provgraph.settings import Settings
 
 MAX_BATCH: Final = 1000
@@ -105,8 +108,10 @@ class Ingest:
         self._reader.close()
         self._ledger.close()
 
-    def take(self, batch: Sequence[Incoming]) -> list[Taken]:
+    def take(self, batch: Sequence[Incoming], *, view: View = FULL) -> list[Taken]:
         """Convert, seal and commit a batch; return when the ledger has committed it.
+
+        Names mean what they mean in the view of whoever sends it, and in a run's own project.
 
         Raises:
             FormatError: a graph or proof is malformed; the message says which item.
@@ -115,7 +120,7 @@ class Ingest:
             StorageError: the bytes could not be made durable.
         """
         with self._lock:
-            prepared = [self._prepare(place, item) for place, item in enumerate(batch)]
+            prepared = [self._prepare(place, item, view) for place, item in enumerate(batch)]
         pending = [one for each in prepared if isinstance(each, list) for one in each]
         try:
             positions = self._submit(pending)
@@ -160,7 +165,7 @@ class Ingest:
         self._known.update(each.iri for each in pending if "/record/source-" in each.iri)
         return positions
 
-    def _prepare(self, place: int, item: Incoming) -> Receipt | list[Pending]:
+    def _prepare(self, place: int, item: Incoming, view: View) -> Receipt | list[Pending]:
         try:
             if isinstance(item, IncomingSealed):
                 return [_sealed(item)]
@@ -168,12 +173,13 @@ class Ingest:
             if found is not None:
                 return found
             record = item.record
+            names = self._names(view, record)
             if item.called is not None and not isinstance(record, (Run, Notice)):
-                record = about(self._reader, record, item.called)
+                record = about(names, record, item.called, finds_files=False)
             if isinstance(record, Approval):
                 require_separate(self._reader, record)
             return prepare_record(
-                self._reader,
+                names,
                 record,
                 record_id=item.record_id,
                 attachments=item.attachments,
@@ -199,6 +205,24 @@ class Ingest:
             is_recorded=self._is_recorded,
         )
         return [foreign, *record]
+
+    def _names(self, view: View, record: Run | LaterFact | Notice) -> Names:
+        if isinstance(record, Run) and record.project is not None:
+            view = view.with_projects(frozenset({record.project}))
+        if view.is_full:
+            return self._reader
+        hidden: set[int] | None = None
+
+        def is_shown(index: int) -> bool:
+            # Most records give no name that another gave, so this is found out when one does.
+            nonlocal hidden
+            if hidden is None:
+                with open_visibility(self._settings) as visibility:
+                    size = visibility.follow(self._reader)
+                    hidden = visibility.hidden(view, size=size)
+            return index not in hidden
+
+        return ShownNames(self._reader, is_shown=is_shown)
 
     def _is_recorded(self, iri: str) -> bool:
         if iri not in self._known:

@@ -19,6 +19,7 @@ from provgraph.convert.prov import Converted, content_record_iri, convert, conve
 from provgraph.digests import Digest
 from provgraph.errors import FormatError, KeyRefusedError
 from provgraph.frozen import replace
+from provgraph.ledger.names import Names
 from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import NameRow, Pending
 from provgraph.ledger.sqlite import Ledger
@@ -149,7 +150,7 @@ def _write(
 
 
 def prepare_record(
-    ledger: LedgerReader,
+    ledger: Names,
     record: Record,
     *,
     record_id: str,
@@ -253,9 +254,7 @@ def _facts_of(graph_nq: bytes, iri: str) -> dict[terms.Term, terms.Term]:
 
 
 # ---- versions ----------------------------------------------------------------------------------------
-def _against_names(
-    ledger: LedgerReader, record: Record
-) -> tuple[Record, dict[tuple[str, str, str], str]]:
+def _against_names(ledger: Names, record: Record) -> tuple[Record, dict[tuple[str, str, str], str]]:
     """Find which version each named thing follows, and versions that already mean other bytes."""
     previous: dict[tuple[str, str, str], str] = {}
     conflicts: list[Missing] = []

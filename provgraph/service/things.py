@@ -16,8 +16,8 @@ from provgraph import terms, vocab
 from provgraph.digests import Digest, digest_path
 from provgraph.errors import CaptureError, FormatError, NotFoundError, UsageError
 from provgraph.frozen import dataclass, replace
+from provgraph.ledger.names import Names
 from provgraph.ledger.rows import StoredName
-from provgraph.ledger.sqlite import Ledger
 from provgraph.records import Entity, LaterFact, Missing, Retraction
 from provgraph.service.folding import visible
 
@@ -35,12 +35,13 @@ class Resolved:
     others: int = 0  # contents (or runs) that the same name had before the latest one
 
 
-def resolve(ledger: Ledger, text: str) -> Resolved:
+def resolve(ledger: Names, text: str, *, finds_files: bool = True) -> Resolved:
     """Find what somebody means.
 
     Tried in this order: IRI, SHA-256, run id, `name:version`, name (its latest version or run),
     other digests, path of an existing file (by content). A digest comes after names, since
-    `churn:20260301` could be either. `kind/name` tells two kinds of one name apart.
+    `churn:20260301` could be either. `kind/name` tells two kinds of one name apart. Without
+    `finds_files` no path is tried: whoever asks over a network does not mean files of this machine.
 
     Raises:
         NotFoundError: nothing here goes by that.
@@ -72,7 +73,7 @@ def resolve(ledger: Ledger, text: str) -> Resolved:
             return Resolved(iris=(vocab.content_iri(Digest.parse(text)),), by="digest")
     try:
         path = Path(text)
-        if path.exists():
+        if finds_files and path.exists():
             return Resolved(iris=(vocab.content_iri(digest_path(path).digest),), by="path")
     except (CaptureError, OSError, ValueError) as error:
         # Too long for a name of a file, a NUL in it, not readable.
@@ -83,7 +84,7 @@ def resolve(ledger: Ledger, text: str) -> Resolved:
     )
 
 
-def find_names(ledger: Ledger, text: str) -> list[StoredName]:
+def find_names(ledger: Names, text: str) -> list[StoredName]:
     """Return the rows of the name table that `name`, `name:version` or `kind/name` means."""
     kinds: tuple[str, ...] = KINDS
     kind, slash, rest = text.partition("/")
@@ -99,7 +100,7 @@ def find_names(ledger: Ledger, text: str) -> list[StoredName]:
     return []
 
 
-def about(ledger: Ledger, record: LaterFact, called: str) -> LaterFact:
+def about(ledger: Names, record: LaterFact, called: str, *, finds_files: bool = True) -> LaterFact:
     """Return a later fact with the thing it is about looked up, by what the user called it.
 
     Raises:
@@ -108,14 +109,14 @@ def about(ledger: Ledger, record: LaterFact, called: str) -> LaterFact:
         UsageError: a retraction of what several things are called.
     """
     if not isinstance(record, Retraction):
-        return replace(record, model=model_entity(ledger, called))
-    found = resolve(ledger, called)
+        return replace(record, model=model_entity(ledger, called, finds_files=finds_files))
+    found = resolve(ledger, called, finds_files=finds_files)
     if len(found.iris) > 1:
         raise UsageError(f"{called} names several contents; say which by digest")
     return replace(record, target=found.iris[0])
 
 
-def model_entity(ledger: Ledger, text: str) -> Entity:
+def model_entity(ledger: Names, text: str, *, finds_files: bool = True) -> Entity:
     """Return the model that a deployment or approval is about, as an entity of its record.
 
     An unknown model is recorded all the same, as named and with what is missing: the fact that
@@ -124,7 +125,8 @@ def model_entity(ledger: Ledger, text: str) -> Entity:
     try:
         # A run is often called like the model that it makes.
         is_model = bool(find_names(ledger, f"model/{text}"))
-        found = resolve(ledger, f"model/{text}" if is_model else text)
+        meant = f"model/{text}" if is_model else text
+        found = resolve(ledger, meant, finds_files=finds_files)
     except (NotFoundError, UsageError) as error:
         return Entity(
             kind="model",

@@ -29,10 +29,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from provgraph import terms
 from provgraph.access.belonging import RUN, UNKNOWN, Said, read_said
 from provgraph.access.views import View
 from provgraph.errors import StorageError
 from provgraph.ledger.reading import LedgerReader
+from provgraph.service.folding import visible
 from provgraph.settings import Settings
 
 logger: Final = logging.getLogger(__name__)
@@ -99,7 +101,9 @@ class Visibility:
 
     def hidden(self, view: View, *, size: int) -> set[int]:
         """Return which of the first `size` entries a view leaves out."""
-        return _Judgement(self._db, view, size=size).hidden
+        only = None if view.only is None else _spellings(view.only)
+        spelled = View(hidden=_spellings(view.hidden), only=only)
+        return _Judgement(self._db, spelled, size=size).hidden
 
     def _take(self, position: int, said: Said) -> None:
         follows = None
@@ -257,6 +261,12 @@ class _Judgement:
 
     def _column(self, statement: str, *values: object) -> set[int]:
         return {row[0] for row in self._db.execute(statement, values)}
+
+
+def _spellings(projects: frozenset[str]) -> frozenset[str]:
+    """Return projects as records may spell them: see `provgraph.terms.clean` and folding."""
+    cleaned = {terms.clean(each) for each in projects}
+    return frozenset({*projects, *cleaned, *map(visible, cleaned)})
 
 
 @contextlib.contextmanager

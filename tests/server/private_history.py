@@ -47,7 +47,7 @@ secret_env = Environment(python="3.11", implementation="CPython", operating_syst
 shared, churn = entity(SHARED_DATA, "clean"), entity(OPEN_MODEL, "churn", "1", "model")
 hidden = entity(PRIVATE_MODEL, WORD + "-model", "1", "model")
 private = [
-    run("priv-1", WORD, [shared, entity(PRIVATE_DATA, WORD + "-data")], [hidden], environment=secret_env,
+    run("priv-1", WORD, [shared, entity(PRIVATE_DATA, WORD + "-data", "3")], [hidden], environment=secret_env,
         label=WORD + "-train", owner=WORD + "@example.org", parameters={WORD + "_depth": 3},
         evaluations=(Evaluation(model=hidden, data=shared, metric=WORD + "_auc", value=0.9),)),
     Approval(id="priv-2", model=hidden, by=Agent(name=WORD + "-boss@example.org"), meaning=WORD, at=AT),

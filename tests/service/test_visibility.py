@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from provgraph import vocab
 from provgraph.access.views import FULL, View
 from provgraph.digests import Digest
+from provgraph.ledger.names import ShownNames
 from provgraph.records import (
     Agent,
     Approval,
@@ -222,6 +223,32 @@ def test_what_decides_about_the_ledger_is_open(home):
 def test_a_view_of_some_projects_shows_no_other_and_nothing_without_one(home):
     take(run("r1", "secret"), run("r2", "other"), run("r3"), run("r4", "third"))
     assert shown(View(only=frozenset({"secret", "other"}))) == {"r1", "r2"}
+
+
+def test_a_project_is_found_however_its_records_had_to_spell_it(home):
+    name = "\N{UNICORN FACE}"
+    view = View(hidden=frozenset({f"{name}\ufe0f"}))
+    # Verifiers sort these two characters differently, so one is written as an escape.
+    metrics = {f"a{name}": 1.0, "a\uff01": 2.0}
+    take(run("r1", f"{name}\ufe0f", metrics=metrics), run("r2", f"{name}\ufe0f"), run("r3", name))
+    assert shown(view) == {"r3"}
+
+
+def test_names_that_are_all_shown_mean_what_they_mean_in_the_ledger(home):
+    versions = "123132"
+    runs = [
+        run(f"r{place}", made=[thing(letter, "churn", version, "model")])
+        for place, (version, letter) in enumerate(zip(versions, "abcdef", strict=True))
+    ]
+    take(*runs)
+    asked = [{}, {"version": "1"}, {"last_but": "1"}, {"last_but": "3"}, {"last_but": "9"}]
+    with readable_ledger(load()) as ledger:
+        all_shown = ShownNames(ledger, is_shown=lambda _: True)
+        found = [all_shown.names("model", "churn", **each) for each in asked]
+        assert found == [ledger.names("model", "churn", **each) for each in asked]
+        without_last = ShownNames(ledger, is_shown=lambda index: index not in {2, 4})
+        (row,) = without_last.names("model", "churn", last_but="1")
+    assert (row.version, [len(each) for each in found]) == ("2", [6, 2, 1, 1, 1])
 
 
 def test_making_a_project_open_again_shows_all_its_past(home):
