@@ -119,14 +119,26 @@ class Lineage:
     is_cut: bool
 
 
-def upstream(select: Select, roots: Sequence[str], *, max_depth: int | None = None) -> Lineage:
+def upstream(
+    select: Select,
+    roots: Sequence[str],
+    *,
+    max_depth: int | None = None,
+    max_nodes: int = MAX_NODES,
+) -> Lineage:
     """Walk to everything that the roots were made from."""
-    return _walk(select, roots, _UP, upwards=True, max_depth=max_depth)
+    return _walk(select, roots, _UP, upwards=True, max_depth=max_depth, max_nodes=max_nodes)
 
 
-def downstream(select: Select, roots: Sequence[str], *, max_depth: int | None = None) -> Lineage:
+def downstream(
+    select: Select,
+    roots: Sequence[str],
+    *,
+    max_depth: int | None = None,
+    max_nodes: int = MAX_NODES,
+) -> Lineage:
     """Walk to everything that was made from the roots, deployments and approvals included."""
-    return _walk(select, roots, _DOWN, upwards=False, max_depth=max_depth)
+    return _walk(select, roots, _DOWN, upwards=False, max_depth=max_depth, max_nodes=max_nodes)
 
 
 def describe(select: Select, iris: Iterable[str]) -> dict[str, Node]:
@@ -169,7 +181,13 @@ def plain(term: Term) -> str:
 
 
 def _walk(
-    select: Select, roots: Sequence[str], query: str, *, upwards: bool, max_depth: int | None
+    select: Select,
+    roots: Sequence[str],
+    query: str,
+    *,
+    upwards: bool,
+    max_depth: int | None,
+    max_nodes: int,
 ) -> Lineage:
     seen = set(roots)
     level = sorted(seen)
@@ -192,7 +210,7 @@ def _walk(
         level = sorted(following - seen)
         seen |= following
         depth += 1
-        if len(seen) > MAX_NODES:
+        if len(seen) > max_nodes:
             is_cut = True
             break
     if level and not is_cut:

@@ -26,6 +26,7 @@ from provgraph import __version__
 from provgraph.server import (
     description,
     graphs,
+    lineage,
     linked,
     log,
     metrics,
@@ -52,6 +53,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *description.ENDPOINTS,
     *records.ENDPOINTS,
     *openlineage.ENDPOINTS,
+    *lineage.ENDPOINTS,
     *linked.ENDPOINTS,
     *log.ENDPOINTS,
     *trail.ENDPOINTS,
@@ -85,6 +87,7 @@ def make_app(services: Services) -> Starlette:
 
     schemas = {
         **SCHEMAS,
+        "Lineage": lineage.SCHEMA,
         "OpenLineageEvent": openlineage.SCHEMA,
         "OpenLineageName": openlineage.NAME_SCHEMA,
     }

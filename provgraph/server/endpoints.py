@@ -52,6 +52,7 @@ class Endpoint:
     body: Mapping[str, Any] | None = None  # OpenAPI request body
     answers: Mapping[str, str] = field(default_factory=dict)  # status -> description
     media_types: Sequence[str] = ("application/json",)
+    schema: str | None = None  # of the answer, by its name in the OpenAPI document
     max_body_bytes: int = 0  # a body of more is refused with 413; 0 takes none
 
 
@@ -113,7 +114,10 @@ def _parameter(row: Parameter) -> dict[str, Any]:
 
 
 def _responses(each: Endpoint) -> dict[str, Any]:
-    content: dict[str, Any] = {media_type: {} for media_type in each.media_types}
+    form: dict[str, Any] = {}
+    if each.schema is not None:
+        form = {"schema": {"$ref": f"#/components/schemas/{each.schema}"}}
+    content: dict[str, Any] = dict.fromkeys(each.media_types, form)
     made: dict[str, Any] = {"200": {"description": "The answer, complete", "content": content}}
     for status, description in each.answers.items():
         ok = status < "400"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -18,13 +19,19 @@ from starlette.responses import RedirectResponse, Response
 
 from provgraph import resources, terms, vocab
 from provgraph.errors import FormatError
+from provgraph.index.store import is_plain_iri
+from provgraph.query import lineage
+from provgraph.query.erasures import is_wholly_erased
+from provgraph.query.lineage import Select
 from provgraph.server.answering import run_query
 from provgraph.server.caching import cacheable
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import OPEN, READ
 from provgraph.server.headers import LEDGER_SIZE_HEADER
+from provgraph.server.lineage import counting, erased_in
 from provgraph.server.negotiation import choose
 from provgraph.server.problems import HttpError
+from provgraph.server.walking import with_select
 
 # Suffix of a document -> (media type, the engine's name of the form). HTML is ours.
 _FORMS: Final = {
@@ -63,13 +70,34 @@ async def document(call: Call) -> Response:
         with body:
             body = body.read()
     if suffix == "html":
-        body = _page(iri, json.loads(body)["results"]["bindings"], path=path, size=size)
+        rows = json.loads(body)["results"]["bindings"]
+        body = _page(iri, rows, path=path, size=size, erased=await _erased(call, rows))
     if not body.strip() or body == b"[]":
         raise HttpError(404, "Not found", f"nothing is recorded here about {iri}")
     headers = {"Link": _links(iri, path=path), LEDGER_SIZE_HEADER: str(size)}
     if suffix == "html":
         headers["Content-Security-Policy"] = _PAGE_POLICY
     return cacheable(call.request, body, media_type=media_type, headers=headers)
+
+
+async def _erased(call: Call, rows: list[dict[str, dict[str, str]]]) -> dict[str, str]:
+    """Return what was erased of the things on a page, in words."""
+    tombstones = await counting(call)
+    if not tombstones:
+        return {}
+    cells = [row[name] for row in rows for name in ("s", "o")]
+    iris = {cell["value"] for cell in cells if cell["type"] == "uri"}
+
+    def ask(select: Select) -> dict[str, str]:
+        erased = erased_in(select, filter(is_plain_iri, iris), tombstones=tombstones)
+        nodes = lineage.describe(select, erased)
+        return {
+            iri: ("" if is_wholly_erased(nodes[iri]) else "partly ") + "; ".join(map(str, each))
+            for iri, each in erased.items()
+        }
+
+    found, _ = await with_select(call, ask)
+    return found
 
 
 async def ontology(call: Call) -> Response:
@@ -119,14 +147,23 @@ _PATTERN: Final = f"""{{ SELECT ?s ?p ?o WHERE {{
   UNION {{ <it> ?any ?s . FILTER(STRSTARTS(STR(?s), CONCAT(STR(<it>), "#"))) ?s ?p ?o }}
   UNION {{ BIND(<it> AS ?o) ?s ?p ?o }}
 }} LIMIT {MAX_STATEMENTS} }}"""
-_DESCRIBE: Final = f"CONSTRUCT {{ ?s ?p ?o }} WHERE {_PATTERN}"
+# With what was erased of it, by whom and why.
+_DESCRIBE: Final = f"""CONSTRUCT {{ ?s ?p ?o }} WHERE {{
+  {_PATTERN} UNION {{ <it> <{vocab.PG}erasedBy> ?s . ?s ?p ?o }} }}"""
 _ROWS: Final = f"""PREFIX rdfs: <{vocab.RDFS}>
 SELECT ?s ?p ?o (SAMPLE(?ls) AS ?sLabel) (SAMPLE(?lo) AS ?oLabel) WHERE {{ {_PATTERN}
   OPTIONAL {{ ?s rdfs:label ?ls }} OPTIONAL {{ ?o rdfs:label ?lo }} }}
 GROUP BY ?s ?p ?o ORDER BY ?s ?p ?o"""
 
 
-def _page(iri: str, rows: list[dict[str, dict[str, str]]], *, path: str, size: int) -> bytes:
+def _page(
+    iri: str,
+    rows: list[dict[str, dict[str, str]]],
+    *,
+    path: str,
+    size: int,
+    erased: Mapping[str, str],
+) -> bytes:
     """Write a plain page: a heading, tables, links. It needs no script and prints well."""
     if not rows:
         return b""
@@ -137,17 +174,24 @@ def _page(iri: str, rows: list[dict[str, dict[str, str]]], *, path: str, size: i
     title = html.escape(labels[0] if labels else iri.removeprefix(vocab.ID))
     about = html.escape(f"/about/{quote(path, safe='/%:~')}")
     sections = [
-        _table("What is recorded", [(_term(r["p"]), _term(r["o"], r.get("oLabel"))) for r in own]),
+        _table(
+            "What is recorded",
+            [(_term(r["p"]), _term(r["o"], r.get("oLabel"), erased)) for r in own],
+        ),
         _table(
             "Its parts",
             [
-                (_local(r["s"]["value"], iri), _term(r["p"]), _term(r["o"], r.get("oLabel")))
+                (
+                    _local(r["s"]["value"], iri),
+                    _term(r["p"]),
+                    _term(r["o"], r.get("oLabel"), erased),
+                )
                 for r in parts
             ],
         ),
         _table(
             "What refers to it",
-            [(_term(r["s"], r.get("sLabel")), _term(r["p"])) for r in incoming],
+            [(_term(r["s"], r.get("sLabel"), erased), _term(r["p"])) for r in incoming],
         ),
     ]
     return f"""<!doctype html>
@@ -156,6 +200,7 @@ def _page(iri: str, rows: list[dict[str, dict[str, str]]], *, path: str, size: i
 <style>{_STYLE}</style></head><body><main>
 <h1>{title}</h1>
 <p class="iri">{html.escape(iri)}</p>
+{_mark(iri, erased, tag="p")}
 <p>As of {size} ledger entries.
 <a href="{about}.ttl">Turtle</a> <a href="{about}.jsonld">JSON-LD</a></p>
 {"".join(sections)}
@@ -170,7 +215,7 @@ _STYLE: Final = (
     "th,td{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;"
     "border-bottom:1px solid #ddd;overflow-wrap:anywhere}"
     "caption{text-align:left;font-weight:600;font-size:1.15rem;padding:.5rem 0}"
-    ".iri{color:#555;overflow-wrap:anywhere}a{color:#0b4f9e}a:focus{outline:3px solid #0b4f9e}"
+    ".erased{color:#8a1c1c;font-weight:600}.iri{color:#555;overflow-wrap:anywhere}a{color:#0b4f9e}a:focus{outline:3px solid #0b4f9e}"
 )
 
 
@@ -181,15 +226,26 @@ def _table(caption: str, rows: list[tuple[str, ...]]) -> str:
     return f"<table><caption>{caption}</caption><tbody>{cells}</tbody></table>"
 
 
-def _term(cell: dict[str, str], label: dict[str, str] | None = None) -> str:
+def _mark(iri: str, erased: Mapping[str, str], *, tag: str) -> str:
+    return f'<{tag} class="erased">{html.escape(erased[iri])}</{tag}>' if iri in erased else ""
+
+
+def _term(
+    cell: dict[str, str],
+    label: dict[str, str] | None = None,
+    erased: Mapping[str, str] | None = None,
+) -> str:
     value = cell["value"]
     if cell["type"] != "uri":
         return html.escape(value)
     shown = html.escape(label["value"] if label is not None else _short(value))
     if value.startswith(vocab.ID):
         target = "/id/" + value.removeprefix(vocab.ID).partition("#")[0]
-        return f'<a href="{html.escape(target)}">{shown}</a>'
-    return f'<span title="{html.escape(value)}">{shown}</span>'
+        shown = f'<a href="{html.escape(target)}">{shown}</a>'
+    else:
+        shown = f'<span title="{html.escape(value)}">{shown}</span>'
+    mark = _mark(value, erased or {}, tag="span")
+    return f"{shown} {mark}" if mark else shown
 
 
 def _short(iri: str) -> str:

@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +42,8 @@ logger: Final = logging.getLogger(__name__)
 # A provider that changes its keys shows the new ones well before it signs with them.
 _KEYS_FRESH_S: Final = 600.0
 _KEYS_RETRY_S: Final = 15.0
+# Walks over lineage at once; each is at one query at a time.
+MAX_WALKS: Final = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +70,10 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     key_source: KeySource | None = None
     """Keys of an OpenID provider, read again now and then."""
+    walkers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(MAX_WALKS, thread_name_prefix="walk")
+    )
+    """Threads for walks, which wait for query workers: others' threads must not wait with them."""
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -201,6 +208,7 @@ class Services:
         if self._ingest is not None:
             await asyncio.to_thread(self._ingest.close)
         await self.pool.close()
+        await asyncio.to_thread(self.walkers.shutdown, cancel_futures=True)
         await self.snapshots.close()
         if self.trail is not None:
             await asyncio.to_thread(self.trail.close)

@@ -28,7 +28,7 @@ from provgraph.index.store import (
     values_block,
 )
 from provgraph.ledger.sqlite import Ledger
-from provgraph.query import catalogue, erasures, lineage
+from provgraph.query import catalogue, erasures, lineage, roots
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
 from provgraph.seal.entry import TOMBSTONE, parse_entry
@@ -52,7 +52,6 @@ _PREFIXES: Final = (
     f"PREFIX prov: <{vocab.PROV}> PREFIX pg: <{vocab.PG}> PREFIX rdfs: <{vocab.RDFS}>"
 )
 _NAMED_CLASSES: Final = "pg:Version, pg:Named, pg:Dataset, pg:Model, pg:FeatureSet, pg:Run"
-_CONTENT_CLASSES: Final = "pg:Dataset, pg:Model, pg:FeatureSet, pg:File"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,13 +211,7 @@ class Reader:
 
     @functools.cached_property
     def _tombstones(self) -> dict[str, str]:
-        """Tombstone to erased record, by the ledger: what other entries say of erasures is nothing."""
-        return {
-            row.iri: row.name
-            for row in self.ledger.names_of_kind("tombstone")
-            if row.index < self.ledger_size
-            and parse_entry(self.ledger.entry(row.index)).kind == TOMBSTONE
-        }
+        return counting_tombstones(self.ledger, size=self.ledger_size)
 
     def sparql(self, text: str) -> tuple[ForeignAnswer, int]:
         """Run a free query in a bounded process of its own; return answer and ledger size.
@@ -251,9 +244,9 @@ class Reader:
 
     def walk(self, text: str, *, up: bool, max_depth: int | None) -> Lineage:
         """Walk the lineage of a thing; a run stands for what it made."""
-        roots = self.entities(self.resolve(text), up=up)
+        start = self.entities(self.resolve(text), up=up)
         walk = lineage.upstream if up else lineage.downstream
-        return walk(self.index.select, roots, max_depth=max_depth)
+        return walk(self.index.select, start, max_depth=max_depth)
 
     def describe(self, text: str) -> Description:
         """Collect what is known of a thing.
@@ -317,22 +310,12 @@ class Reader:
 
         A run that made nothing stands, upwards, for what it used.
         """
-        it = values_block("it", iris)
-        made = "?it pg:step*/^prov:wasGeneratedBy ?e"
-        found = self._iris(_CONTENTS.format(it=it, pattern=made))
-        if up and not found:
-            found = self._iris(_CONTENTS.format(it=it, pattern="?it pg:step*/prov:used ?e"))
-        return found or self._versions(iris) or iris
-
-    def _versions(self, iris: list[str]) -> list[str]:
-        """Return the contents below names and versions."""
-        it = values_block("it", iris)
-        return self._iris(_CONTENTS.format(it=it, pattern="?e prov:specializationOf+ ?it"))
+        return roots.entities(self.index.select, iris, up=up)
 
     def _content(self, text: str) -> list[str]:
         """Find what a canned query is about: one content, run or person."""
         iri = self.resolve_one(text)
-        contents = self._versions([iri])
+        contents = roots.versions(self.index.select, [iri])
         if len(contents) > 1:
             choices = ", ".join(str(content_digest(each) or each) for each in contents)
             raise UsageError(
@@ -352,9 +335,7 @@ class Reader:
         return sorted(row[0][1:-1] for row in self.index.select(query).rows if row[0] is not None)
 
     def _is_known(self, iri: str) -> bool:
-        it = values_block("it", [iri])
-        query = f"SELECT ?p WHERE {{ {it} {{ ?it ?p ?o }} UNION {{ ?s ?p ?it }} }} LIMIT 1"
-        return bool(self.index.select(query).rows)
+        return roots.is_known(self.index.select, iri)
 
     def _whole_digest(self, text: str, found: Resolved) -> Resolved:
         """Find what the first digits of a digest mean: that is how people copy them."""
@@ -405,11 +386,6 @@ class Reader:
 def _iris_in(rows: tuple[Row, ...]) -> set[str]:
     terms = {term for row in rows for term in row if term is not None and term[0] == "<"}
     return {iri for term in terms if is_plain_iri(iri := term[1:-1])}
-
-
-# Contents are the answer where there are any: a run also makes metrics and evaluations.
-_CONTENTS: Final = f"""{_PREFIXES} SELECT DISTINCT ?e WHERE {{{{
-  {{it}} {{pattern}} . ?e a ?type . FILTER(?type IN ({_CONTENT_CLASSES})) }}}}"""
 
 
 @contextlib.contextmanager
@@ -502,6 +478,15 @@ def reindex(settings: Settings, *, progress: Progress | None = None) -> int:
         open_index(index_folder(settings), wait_s=settings.index_wait_s) as index,
     ):
         return rebuild_index(index, ledger, progress=progress)
+
+
+def counting_tombstones(ledger: Ledger, *, size: int) -> dict[str, str]:
+    """Return tombstone to erased record, by the ledger: what other entries say of erasures is nothing."""
+    return {
+        row.iri: row.name
+        for row in ledger.names_of_kind("tombstone")
+        if row.index < size and parse_entry(ledger.entry(row.index)).kind == TOMBSTONE
+    }
 
 
 def problems(recovered: list[Recovered]) -> list[str]:

@@ -31,7 +31,7 @@ from provgraph.seal.tombstone import leaf_digest
 from provgraph.seal.trust import KNOWN_BY_USE
 from provgraph.service.asking import Reader
 from provgraph.service.home import steward_signer, utc_now, writable_ledger
-from provgraph.service.sweeping import sweep
+from provgraph.service.sweeping import keep_visibility, sweep
 from provgraph.settings import Settings
 from provgraph.terms import Term
 from provgraph.vocab import LABEL, A
@@ -141,6 +141,7 @@ def carry_out(settings: Settings, plan: Plan, order: Order) -> tuple[list[Erased
         KeyRefusedError: this home's steward key is no steward of the ledger.
         StorageError: nothing was erased; or it was, and copies are not all cleared yet.
     """
+    keep_visibility(settings)
     mark = Mark.begin(settings.ledger_path)
     try:
         with writable_ledger(settings) as ledger:

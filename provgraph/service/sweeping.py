@@ -22,7 +22,8 @@ from provgraph.capture import journal
 from provgraph.errors import ProvgraphError, StorageError
 from provgraph.index.store import SCRATCH_PREFIX, open_index
 from provgraph.ledger.erasing import Mark, scrub, settle
-from provgraph.service.home import temporary_index, writable_ledger
+from provgraph.service.home import readable_ledger, temporary_index, writable_ledger
+from provgraph.service.visibility import open_visibility
 from provgraph.settings import Settings
 
 logger: Final = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def sweep(settings: Settings, *, ids: Collection[str] = ()) -> list[str]:
         lambda: _sweep_journals(settings, ids),
         lambda: _sweep_index(settings),
         lambda: _sweep_scratch(settings),
+        lambda: keep_visibility(settings),
         lambda: notes.extend(_sweep_snapshots(settings)),
     )
     for step in steps:
@@ -104,6 +106,18 @@ def _sweep_index(settings: Settings) -> None:
         if folder.parent.exists():
             with open_index(folder, wait_s=settings.index_wait_s) as index:
                 index.discard()
+
+
+def keep_visibility(settings: Settings) -> None:
+    """Let what is known of visibility follow the ledger, where somebody may be kept from something.
+
+    Before an erasure, so that it is known whose the record was; after it, so that what the record
+    mentioned is forgotten.
+    """
+    names = ("access.db", "visibility.db")
+    if any((settings.home / each).exists() for each in names) and settings.ledger_path.exists():
+        with readable_ledger(settings) as ledger, open_visibility(settings) as visibility:
+            visibility.follow(ledger)
 
 
 def _sweep_scratch(settings: Settings) -> None:

@@ -184,6 +184,46 @@ def test_a_run_of_the_project_follows_its_versions_whoever_sends_it(clients):
     assert found == [False, True, True]
 
 
+def test_lineage_that_crosses_into_a_private_project_shows_a_restricted_node(clients):
+    record_iri, run_iri = vocab.record_iri("x1"), vocab.run_iri("x1")
+    made, source = (vocab.content_iri(Digest("sha256", each * 32)) for each in ("1a", "1b"))
+    said = [
+        f"<{record_iri}> {vocab.A} {vocab.C['RunRecord']}",
+        f"<{run_iri}> {vocab.A} {vocab.PROV_T['Activity']}",
+        f'<{run_iri}> {vocab.P["project"]} "churn"',
+        f"<{made}> {vocab.A} {vocab.C['Model']}",
+        f"<{made}> {vocab.PROV_T['wasGeneratedBy']} <{run_iri}>",
+        f"<{made}> {vocab.PROV_T['wasDerivedFrom']} <{source}>",
+    ]
+    graph_nq = "".join(sorted(f"{line} <{record_iri}> .\n" for line in said)).encode()
+    proof = seal(graph_nq, signer=generate_signer(), created=AT)
+    sent = {
+        "graph": graph_nq.decode(),
+        "proof": proof.proof_nq.decode(),
+        "proofValue": proof.proof_value,
+    }
+    sizes = [post(each, "stranger", sent).json["ledgerSize"] for each in clients]
+    # One server also has the private run that made the source.
+    record = run("x2", WORD)
+    entity = {"kind": "dataset", "digest": f"sha256:{'1b' * 32}", "name": f"{WORD}-source"}
+    record["facts"]["generated"] = [{"entity": entity}]
+    sizes[0] = post(clients[0], "mia", record).json["ledgerSize"]
+
+    def walked(client, who, size):
+        pairs = urlencode({"thing": made, "min-ledger-size": size})
+        answer = client.ask(who, "GET", f"/lineage?{pairs}").json
+        (node,) = [each for each in answer["nodes"] if each["iri"] == source]
+        return node, answer["edges"]
+
+    edge = {"child": made, "parent": source, "activities": []}
+    hidden = {"iri": source, "restricted": True}
+    shown = {"iri": source, "kind": "Dataset", "label": f"{WORD}-source"}
+    found = [walked(clients[0], who, sizes[0]) for who in ("stranger", "auditor")]
+    assert found == [(hidden, [edge]), (shown, [edge])]
+    # A thing that nobody described looks the same.
+    assert walked(clients[1], "stranger", sizes[1]) == (hidden, [edge])
+
+
 def test_a_path_on_the_servers_machine_is_no_name(clients, tmp_path):
     file = tmp_path / "secret.txt"
     file.write_text("content")

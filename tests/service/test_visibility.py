@@ -1,6 +1,8 @@
 """Which records a view leaves out: each rule of docs/access.md, and random small ledgers."""
 
+import contextlib
 import shutil
+import sqlite3
 from datetime import UTC, datetime
 from itertools import count
 
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provgraph import vocab
+from provgraph.access.store import AccessStore
 from provgraph.access.views import FULL, View
 from provgraph.digests import Digest
 from provgraph.ledger.names import ShownNames
@@ -32,7 +35,7 @@ from provgraph.records import (
 from provgraph.seal.entry import KEY_ADD
 from provgraph.service.asking import open_reader
 from provgraph.service.erasing import Order, carry_out, plan_erasure
-from provgraph.service.home import close_ledger, readable_ledger, steward_signer
+from provgraph.service.home import close_ledger, readable_ledger, steward_signer, utc_now
 from provgraph.service.ingesting import Incoming, IncomingFacts, Ingest
 from provgraph.service.recording import write_record
 from provgraph.service.view_index import ViewIndex
@@ -268,6 +271,17 @@ def test_an_erased_record_keeps_its_visibility(home, project):
     # Without what was known of it nobody can tell, so its tombstone is for those who read all.
     (home / "visibility.db").unlink()
     assert shown() == {"r2"}
+
+
+def test_an_erasure_learns_first_whose_it_was_and_forgets_then_what_it_mentioned(home):
+    take(run("r1", "other", made=[MODEL]), run("r2", "third"))
+    AccessStore(home / "access.db", clock=utc_now).close()
+    with open_reader(load()) as reader:
+        plan = plan_erasure(reader, vocab.record_iri("r1"))
+    carry_out(load(), plan, Order(by="dpo", why="asked", ground=None))
+    with contextlib.closing(sqlite3.connect(home / "visibility.db")) as db:
+        found = db.execute("SELECT position, count(*) FROM mention GROUP BY position").fetchall()
+    assert ([position for position, _ in found], "r1" in shown()) == ([1, 2], True)
 
 
 def test_a_ledger_that_was_replaced_is_read_anew(home):
