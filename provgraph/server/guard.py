@@ -42,7 +42,7 @@ class Guard(Protocol):
         """Admit a request to an action."""
 
     def view(self, caller: Caller) -> View:
-        """Say what somebody who was admitted may see."""
+        """Say what somebody who was just admitted may see."""
 
 
 class AccessGuard:
@@ -55,6 +55,7 @@ class AccessGuard:
         self._version: int | None = None
         self._is_set_up = False
         self._private: frozenset[str] = frozenset()
+        self._look_for_changes()
 
     def admit(self, request: Request, action: str) -> Caller:
         """Admit a request.
@@ -81,8 +82,7 @@ class AccessGuard:
         raise HttpError(403, "Forbidden", verdict.reason)
 
     def view(self, caller: Caller) -> View:
-        """Say what somebody sees by the policy that holds now."""
-        self._look_for_changes()
+        """Say what somebody sees by the policy that held when they were admitted."""
         return view_of(caller, private=self._private)
 
     def _caller(self, secret: str) -> Caller:

@@ -195,6 +195,8 @@ class Services:
             self.trail_path, signer=trail_signer(self.settings), clock=self.clock
         )
         await self.snapshots.start()
+        # Whoever belongs to no private project is most of those who ask.
+        self.snapshots.warm(self.guard.view(Caller(name="readers", by="start")))
         await self.pool.start()
         if self.key_source is not None:
             self._tasks.append(asyncio.create_task(_keep_keys(self.key_source)))

@@ -65,7 +65,7 @@ class _Kept:
     folder: Path | None = None  # of its index, where it has one of its own
     current: Snapshot | None = None
     used_s: float = field(default_factory=time.monotonic)
-    waiting: int = 0
+    users: int = 0  # those who wait for a snapshot or read one, the current or an older one
     making: asyncio.Task[None] | None = None
     problem: str | None = None
 
@@ -75,8 +75,7 @@ class _Kept:
 
     @property
     def is_in_use(self) -> bool:
-        readers = 0 if self.current is None else self.current.readers
-        return bool(self.waiting or readers or self.making)
+        return bool(self.users or self.making)
 
 
 class SnapshotKeeper:
@@ -133,6 +132,15 @@ class SnapshotKeeper:
         """Say that something was appended; a snapshot follows soon."""
         self._wanted.set()
 
+    def warm(self, view: View) -> None:
+        """Begin to make the first snapshot of a view, for whoever asks with it soon."""
+        if not view.is_full:
+            self._begin(self._kept(view))
+
+    def _begin(self, kept: _Kept) -> None:
+        if kept is not self._full and kept.current is None and kept.making is None:
+            kept.making = asyncio.create_task(self._first(kept))
+
     @contextlib.asynccontextmanager
     async def lend(
         self, view: View = FULL, *, min_size: int = 0, timeout_s: float = 10.0
@@ -148,31 +156,25 @@ class SnapshotKeeper:
         """
         kept = self._kept(view)
         kept.used_s = time.monotonic()
-        kept.waiting += 1
+        kept.users += 1
         try:
             await self._wait(kept, min_size=min_size, timeout_s=timeout_s)
             snapshot = kept.current
-            if snapshot is None and kept.making is not None:
-                raise IndexUnavailableError(
-                    "the index of what you may read is being built; ask again in a moment"
-                )
-            if snapshot is None and kept.problem is not None:
-                raise IndexUnavailableError(kept.problem)
             if snapshot is None:
-                raise NotFoundError("nothing has been recorded here yet")
+                raise _none_yet(kept)
             if snapshot.ledger_size < min_size:
                 raise NotFoundError(
                     f"expected an index over at least {min_size} ledger entries, it holds"
                     f" {snapshot.ledger_size}; ask again later"
                 )
             snapshot.readers += 1
+            try:
+                yield snapshot
+            finally:
+                snapshot.readers -= 1
+                self._clear(snapshot)
         finally:
-            kept.waiting -= 1
-        try:
-            yield snapshot
-        finally:
-            snapshot.readers -= 1
-            self._clear(snapshot)
+            kept.users -= 1
 
     async def rebuild(self, snapshot: Snapshot) -> None:
         """Build the index anew after a snapshot of it turned out to be damaged."""
@@ -206,8 +208,7 @@ class SnapshotKeeper:
         shutil.rmtree(kept.folder, ignore_errors=True)
 
     async def _wait(self, kept: _Kept, *, min_size: int, timeout_s: float) -> None:
-        if kept is not self._full and kept.current is None and kept.making is None:
-            kept.making = asyncio.create_task(self._first(kept))
+        self._begin(kept)
         if kept.current is not None and kept.ledger_size >= min_size:
             return
         self._wanted.set()
@@ -236,17 +237,21 @@ class SnapshotKeeper:
             for view, kept in list(self._views.items()):
                 if not kept.is_in_use and began_s - kept.used_s > _IDLE_S:
                     self._drop(view)
-                elif kept.making is None and self._views.get(view) is kept:
+                elif self._is_behind(view, kept):
                     await self._next(kept)
             took_s = time.monotonic() - began_s
             await asyncio.sleep(took_s * _SHARE)
 
+    def _is_behind(self, view: View, kept: _Kept) -> bool:
+        is_behind = kept.current is None or kept.ledger_size != self._full.ledger_size
+        return is_behind and kept.making is None and self._views.get(view) is kept
+
     async def _next(self, kept: _Kept) -> None:
-        kept.waiting += 1  # so that nobody drops it meanwhile
+        kept.users += 1  # so that nobody drops it meanwhile
         try:
             await self._refresh(kept)
         finally:
-            kept.waiting -= 1
+            kept.users -= 1
 
     async def _refresh(self, kept: _Kept, *, is_forced: bool = False) -> None:
         try:
@@ -308,6 +313,16 @@ class SnapshotKeeper:
         if not snapshot.is_current and snapshot.readers == 0:
             # Workers may still hold its files open; the system keeps those until they let go.
             shutil.rmtree(snapshot.folder, ignore_errors=True)
+
+
+def _none_yet(kept: _Kept) -> ProvgraphError:
+    if kept.making is not None:
+        return IndexUnavailableError(
+            "the index of what you may read is being built; ask again in a moment"
+        )
+    if kept.problem is not None:
+        return IndexUnavailableError(kept.problem)
+    return NotFoundError("nothing has been recorded here yet")
 
 
 async def _to_its_end(

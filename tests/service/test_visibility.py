@@ -299,7 +299,13 @@ LETTERS = "abcd"
 PROJECTS = [None, "secret", "other"]
 things = st.lists(st.sampled_from(LETTERS), max_size=2, unique=True)
 events = st.one_of(
-    st.tuples(st.just("run"), st.sampled_from(PROJECTS), things, things),
+    st.tuples(
+        st.just("run"),
+        st.sampled_from(PROJECTS),
+        things,
+        things,
+        st.one_of(st.none(), st.integers(0, 6)),
+    ),
     st.tuples(st.just("approval"), st.sampled_from(LETTERS)),
     st.tuples(st.just("retraction"), st.integers(0, 6)),
 )
@@ -311,13 +317,15 @@ def records_of(history):
     for place, event in enumerate(history):
         name = f"{mark}n{place}"
         if event[0] == "run":
-            _, project, used, made = event
+            _, project, used, made, parent = event
             made = [each for each in made if each not in used]
             yield run(
                 name,
                 project,
                 used=[thing(each, each, "1") for each in used],
                 made=[thing(each, each, "1", "model") for each in made],
+                # Of this batch, and perhaps not in yet.
+                parent=None if parent is None else f"{mark}n{parent}",
             )
         elif event[0] == "approval":
             yield approval(name, thing(event[1], event[1], "1", "model"))
