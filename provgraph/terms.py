@@ -68,7 +68,7 @@ _ESCAPES: Final = {i: f"\\u{i:04X}" for i in (*range(0x20), 0x7F)} | {
 _UNWRITABLE = pattern(r"[\ud800-\udfff\ufffe\uffff]")
 
 # One statement in canonical form. Possessive quantifiers: no input makes it backtrack.
-_IRI_TERM: Final = (
+IRI_TERM: Final = (
     r"<[A-Za-z][A-Za-z0-9+.\-]*+:"
     r"[A-Za-z0-9\-._~:/?#@!$&'()*+,;=]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~:/?#@!$&'()*+,;=]*+)*+>"
 )
@@ -77,10 +77,10 @@ _LITERAL_TERM: Final = (
     rf'"{_PLAIN_TEXT}(?:\\(?:[btnfr"\\]|u00(?:0[0-7BEF]|1[0-9A-F]|7F)){_PLAIN_TEXT})*+"'
     # xsd:string is written without its datatype, a language tag without rdf:langString.
     rf"(?:\^\^(?!<{re.escape(XSD)}string>|<{re.escape(RDF_LANG_STRING)}>|<{re.escape(_DIR_LANG)}>)"
-    rf"{_IRI_TERM}|@[a-z]{{1,8}}(?:-[a-z0-9]{{1,8}})*+)?"
+    rf"{IRI_TERM}|@[a-z]{{1,8}}(?:-[a-z0-9]{{1,8}})*+)?"
 )
 _STATEMENT = pattern(
-    rf"^({_IRI_TERM}) ({_IRI_TERM}) ({_IRI_TERM}|{_LITERAL_TERM}) ({_IRI_TERM}) \.$", re.MULTILINE
+    rf"^({IRI_TERM}) ({IRI_TERM}) ({IRI_TERM}|{_LITERAL_TERM}) ({IRI_TERM}) \.$", re.MULTILINE
 )
 _UNESCAPE = pattern(r"\\(?:u00(..)|(.))")
 _ECHARS: Final = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}

@@ -1,9 +1,9 @@
 """Read an index back, to hold it against what it was made from.
 
 A copy is read, which the engine makes with hard links in no time: it is the very files of the index,
-and nobody has to wait. Graphs come as N-Triples lines in the engine's own spelling, decoded to the
-last character; since records hold only literals that it keeps as they are, an honest index gives back
-the canonical lines without their graph's name.
+and nobody has to wait. Statements come as N-Triples in the engine's own spelling, decoded to the last
+character, without the point at the end; since records hold only literals that it keeps as they are,
+an honest index gives back what stands in the canonical lines before their graph's name.
 
 What it does not do: compare the engine's six orders of the same statements with each other. Whoever
 can write into its files can make one of them lie, and `provgraph reindex` is the remedy.
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 # Graphs that no record put in: our own bookkeeping.
 OWN_GRAPHS: Final = frozenset({STATE_GRAPH})
 
-_MARK = re.compile(
-    re.escape(f"{STATE} {WATERMARK} ").encode() + rb'"([0-9]{1,19}) ([0-9a-f]{64})" \.'
-)
-_NEWLINE: Final = b"\n"
+_MARK = re.compile(re.escape(f"{STATE} {WATERMARK} ").encode() + rb'"([0-9]{1,19}) ([0-9a-f]{64})"')
+# No literal holds a line feed, so this ends statements only.
+_END: Final = b" .\n"
 _BUFFER_BYTES: Final = 1024 * 1024
 
 
@@ -49,8 +48,8 @@ class IndexCopy:
         with self._engine_errors():
             self._store = ox.Store.read_only(str(folder))
 
-    def lines(self, graph: str) -> list[bytes]:
-        """Return the statements of a graph as sorted N-Triples lines without line feeds.
+    def statements(self, graph: str) -> list[bytes]:
+        """Return the statements of a graph, sorted.
 
         Raises:
             DamagedIndexError: the files cannot be read.
@@ -58,18 +57,19 @@ class IndexCopy:
         with self._engine_errors():
             data = self._store.dump(format=ox.RdfFormat.N_TRIPLES, from_graph=ox.NamedNode(graph))
         assert data is not None, "without an output, the engine returns what it would write"
-        lines = data.split(_NEWLINE)
-        lines.pop()
-        lines.sort()
-        return lines
+        statements = data.split(_END)
+        if statements.pop():
+            raise DamagedIndexError(f"the engine broke off inside a statement of {graph}")
+        statements.sort()
+        return statements
 
-    def each_default_line(self, take: Callable[[bytes], object]) -> None:
-        """Call `take` with every statement of the default graph, as an N-Triples line.
+    def each_default_statement(self, take: Callable[[list[bytes]], object]) -> None:
+        """Call `take` with the statements of the default graph, some thousands at a time.
 
         Raises:
             DamagedIndexError: the files cannot be read.
         """
-        sink = _Lines(take)
+        sink = _Statements(take)
         with self._engine_errors(), io.BufferedWriter(sink, _BUFFER_BYTES) as file:
             self._store.dump(file, format=ox.RdfFormat.N_TRIPLES, from_graph=ox.DefaultGraph())
         sink.end()
@@ -80,7 +80,7 @@ class IndexCopy:
         Raises:
             DamagedIndexError: it does not say, or an older provgraph wrote it in another layout.
         """
-        marks = [match for line in self.lines(STATE_GRAPH) if (match := _MARK.fullmatch(line))]
+        marks = [match for each in self.statements(STATE_GRAPH) if (match := _MARK.fullmatch(each))]
         if not marks:
             raise DamagedIndexError(
                 f"the index {self.folder} does not say how much of the ledger it holds: it is damaged,"
@@ -105,7 +105,7 @@ class IndexCopy:
     def quad_count(self) -> int:
         """Return how many statements there are in graphs that records put in, the default one too."""
         with self._engine_errors():
-            own = sum(len(self.lines(graph)) for graph in OWN_GRAPHS)
+            own = sum(len(self.statements(graph)) for graph in OWN_GRAPHS)
             return len(self._store) - own
 
     @contextlib.contextmanager
@@ -116,10 +116,10 @@ class IndexCopy:
             raise DamagedIndexError(f"the index {self.folder} is damaged: {error}") from error
 
 
-class _Lines(io.RawIOBase):
-    """A file that hands over what is written to it line by line."""
+class _Statements(io.RawIOBase):
+    """A file that hands over the statements that are written to it."""
 
-    def __init__(self, take: Callable[[bytes], object]) -> None:
+    def __init__(self, take: Callable[[list[bytes]], object]) -> None:
         self._take = take
         self._rest = b""
 
@@ -128,10 +128,9 @@ class _Lines(io.RawIOBase):
 
     def write(self, data: ReadableBuffer) -> int:
         chunk = bytes(data)
-        lines = (self._rest + chunk).split(_NEWLINE)
-        self._rest = lines.pop()
-        for line in lines:
-            self._take(line)
+        statements = (self._rest + chunk).split(_END)
+        self._rest = statements.pop()
+        self._take(statements)
         return len(chunk)
 
     def end(self) -> None:

@@ -17,6 +17,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,7 @@ from provgraph.ledger.fsck_range import (
     SealedBy,
 )
 from provgraph.ledger.fsck_resume import RefusedStateError, State
+from provgraph.ledger.fsck_snapshot import Snapshot, take_snapshot
 from provgraph.ledger.reading import LedgerReader
 from provgraph.pool import BrokenWorkerError, Task, answers
 from provgraph.seal.charter import open_charter
@@ -86,14 +88,6 @@ class LedgerReport:
         for (_, method), by in self.sealed.items():
             counts[method] += by.count
         return dict(counts)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The ledger at one instant: what is checked."""
-
-    size: int
-    note: bytes
 
 
 def verify_ledger(ledger: LedgerReader, *, trust: TrustFile | None = None) -> LedgerReport:
@@ -200,9 +194,27 @@ class _Check:
         resume: State | None,
         save: Callable[[State], None],
     ) -> None:
+        with tempfile.TemporaryDirectory(prefix="provgraph-fsck-") as folder:
+            self._run(
+                Path(folder), processes=processes, progress=progress, resume=resume, save=save
+            )
+
+    def _run(
+        self,
+        folder: Path,
+        *,
+        processes: int,
+        progress: Progress,
+        resume: State | None,
+        save: Callable[[State], None],
+    ) -> None:
         ledger = self.ledger
-        # 1.
-        with self._step(STEP_STRUCTURE, "SQLite's structure is whole, and the schema is ours"):
+        # 1. What the later steps start from is read beside it; of damage it is this step that speaks.
+        with (
+            self._step(STEP_STRUCTURE, "SQLite's structure is whole, and the schema is ours"),
+            ThreadPoolExecutor(max_workers=1) as other,
+        ):
+            reading = other.submit(take_snapshot, ledger, names=folder / "names.db")
             _require_structure(self._db)
         # 2.
         with self._step(STEP_CHARTER, f"ledger {ledger.origin}, charter signed by its log key"):
@@ -212,7 +224,7 @@ class _Check:
                 raise UntrustedError("its charter is not the one it was opened with")
         # 3.
         with self._step(STEP_CHECKPOINT, ""):
-            self._snapshot = take_snapshot(ledger)
+            self._snapshot = reading.result()
             checkpoint = self._checkpoint()
         size = self._snapshot.size
         self._passed(STEP_CHECKPOINT, f"checkpoint over {size} entries is signed by the log key")
@@ -301,28 +313,27 @@ class _Check:
         size = self._snapshot.size
         if size - (resume.frontier.size if resume else 0) < _PARALLEL_ENTRIES:
             processes = 0
-        with _names_by_position(self.ledger, size) as names:
-            setup: Task = {
-                "ledger": str(self.ledger.path),
-                "names": None if names is None else str(names),
-                "all": self._go_on,
-            }
-            if resume is not None:
-                self._require_unchanged(resume, setup, processes=processes)
-                self._deciders.take_again(resume.deciding)
-                self._state = resume
-            start = self._state.frontier.size
-            progress(start, size)
-            tasks = (
-                {"start": each, "stop": min(each + RANGE_ENTRIES, size)}
-                for each in range(start, size, RANGE_ENTRIES)
-            )
-            begin = f"{fsck_range.__name__}:begin"
-            for task, answer in answers(begin, setup, tasks, processes=processes):
-                self._take(fsck_range.decode_report(answer))
-                if not self.findings and self._state.frontier.size % RANGE_ENTRIES == 0:
-                    save(self._state)
-                progress(task["stop"], size)
+        setup: Task = {
+            "ledger": str(self.ledger.path),
+            "names": None if self._snapshot.names is None else str(self._snapshot.names),
+            "all": self._go_on,
+        }
+        if resume is not None:
+            self._require_unchanged(resume, setup, processes=processes)
+            self._deciders.take_again(resume.deciding)
+            self._state = resume
+        start = self._state.frontier.size
+        progress(start, size)
+        tasks = (
+            {"start": each, "stop": min(each + RANGE_ENTRIES, size)}
+            for each in range(start, size, RANGE_ENTRIES)
+        )
+        begin = f"{fsck_range.__name__}:begin"
+        for task, answer in answers(begin, setup, tasks, processes=processes):
+            self._take(fsck_range.decode_report(answer))
+            if not self.findings and self._state.frontier.size % RANGE_ENTRIES == 0:
+                save(self._state)
+            progress(task["stop"], size)
 
     def _take(self, report: RangeReport) -> None:
         """Put a range's subtree into the tree."""
@@ -365,47 +376,9 @@ class _Check:
                 )
 
 
-def take_snapshot(ledger: LedgerReader) -> Snapshot:
-    """Read size and checkpoint at one instant, so that what others append meanwhile is no matter."""
-    db = ledger._db
-    db.execute("BEGIN")
-    try:
-        return Snapshot(size=ledger.size(), note=ledger.checkpoint())
-    finally:
-        db.execute("ROLLBACK")
-
-
 def _joined(left: Frontier, right: Frontier) -> Frontier:
     """Return the frontier of a tree whose last, incomplete range is `right`."""
     return Frontier.of_peaks(left.size + right.size, [*left.peaks, *right.peaks])
-
-
-@contextlib.contextmanager
-def _names_by_position(ledger: LedgerReader, size: int) -> Iterator[Path | None]:
-    """Copy the name table in the order of the ledger, where a range would read too much of it.
-
-    The table is kept by name; finding the rows of a range in it means reading all of it.
-    """
-    if size <= RANGE_ENTRIES:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="provgraph-fsck-") as folder:
-        path = Path(folder) / "names.db"
-        # SQLite sorts in files of its own where memory does not do.
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
-            copy.execute("PRAGMA journal_mode = OFF")
-            copy.execute("PRAGMA synchronous = OFF")
-            copy.execute("CREATE TABLE name (position, kind, name, version, iri)")
-            rows = ledger._db.execute(
-                "SELECT position, kind, name, version, iri FROM name"
-                " WHERE position >= 0 AND position < ? ORDER BY position",
-                (size,),
-            )
-            copy.execute("BEGIN")
-            copy.executemany("INSERT INTO name VALUES (?, ?, ?, ?, ?)", rows)
-            copy.execute("CREATE INDEX by_position ON name (position)")
-            copy.execute("COMMIT")
-        yield path
 
 
 # ---- single steps ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import marshal
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from provgraph.pool import Answer, Task, Work
 from provgraph.seal import libsodium
 from provgraph.seal.entry import RECORD, SEALED_BY, Entry, parse_entry
 from provgraph.seal.merkle import HASH_BYTES, Frontier, leaf_hash
-from provgraph.seal.proof import VerifiedSeal, verify_seal, verify_sealed_hash
+from provgraph.seal.proof import VerifiedSeal, require_sorted_lines, verify_sealed_hash
 from provgraph.terms import MAX_GRAPH_BYTES
 
 RANGE_LEVEL: Final = 10
@@ -124,8 +125,7 @@ def begin(setup: Task) -> Iterator[Work]:
     path = Path(setup["ledger"])
     names = "main.name" if setup["names"] is None else "by_position.name"
     with contextlib.closing(schema.connect(path, read_only=True)) as db:
-        # Where a text was put in place of bytes, it is found to be one, whatever its encoding.
-        db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+        db.text_factory = _any_text
         if setup["names"] is not None:
             db.execute("ATTACH ? AS by_position", (f"file:{setup['names']}?mode=ro&immutable=1",))
 
@@ -193,12 +193,12 @@ class _Range:
         self._rows = hashlib.sha256()
         self._names: defaultdict[int, list[NameRow]] = defaultdict(list)
         # Named in full, so that neither database can stand in for the other.
-        rows = db.execute(
+        statement = (
             f"SELECT position, kind, name, version, iri FROM {names}"  # noqa: S608 - one of two
-            " WHERE position >= ? AND position < ? ORDER BY position, kind, name, version, iri",
-            (start, stop),
-        ).fetchall()
-        self._rows.update(repr(rows).encode("utf-8", "backslashreplace"))
+            " WHERE position >= ? AND position < ? ORDER BY position, kind, name, version, iri"
+        )
+        rows = _read_texts(db, statement, (start, stop))
+        self._note_row(*rows)
         for position, kind, name, version, iri in rows:
             self._names[position].append(NameRow(kind=kind, name=name, version=version, iri=iri))
         self._attached: defaultdict[int, list[int]] = defaultdict(list)
@@ -229,11 +229,10 @@ class _Range:
             pass
         self.report.rows_sha256 = self._rows.hexdigest()
 
-    def _note_row(self, *values: object) -> None:
+    def _note_row(self, *values: Any) -> None:
         """Take a row into the digest that tells whether it changed since."""
-        blobs = [value for value in values if isinstance(value, bytes)]
-        plain = [len(value) if isinstance(value, bytes) else value for value in values]
-        self._rows.update(b"".join([repr(plain).encode("utf-8", "backslashreplace"), *blobs]))
+        # Version 0 of the format says nothing but the values, and tells types and lengths apart.
+        self._rows.update(marshal.dumps(values, 0))
 
     def _note_attachments(self, position: int) -> None:
         for attachment in self._attached.get(position, ()):
@@ -262,6 +261,7 @@ class _Range:
     ) -> None:
         step, record = STEP_ENTRIES, None
         entry_bytes = graph_nq = None
+        lines: list[bytes] = []
         is_erased = False
         try:
             # 4. The entry is canonical, and found by its IRI.
@@ -277,7 +277,7 @@ class _Range:
             blob = require_blob(graph, what="its graph")
             if blob != ERASED:
                 graph_nq = compression.decode(blob, max_bytes=MAX_GRAPH_BYTES)
-            seal = _check_seal(entry, graph_nq, proof_nq)
+            seal, lines = _check_seal(entry, graph_nq, proof_nq)
             self._count(entry, position, seal, len(graph_nq or b""))
             is_erased = graph_nq is None
         except _FAULTS as error:
@@ -292,7 +292,7 @@ class _Range:
                 self.report.leftovers.append(position)
         elif record is not None and graph_nq is not None:
             try:
-                self._check_additions(record, graph_nq, position)
+                self._check_additions(record, graph_nq, lines, position)
             except _FAULTS as error:
                 self._wrong_in(STEP_ADDITIONS, error, position, record)
 
@@ -326,7 +326,9 @@ class _Range:
                 record,
             )
 
-    def _check_additions(self, iri: str, graph_nq: bytes, position: int) -> None:
+    def _check_additions(
+        self, iri: str, graph_nq: bytes, lines: list[bytes], position: int
+    ) -> None:
         names = self._names.get(position, ())
         attachments: dict[Digest, bytes] = {}
         for attachment in self._attached.get(position, ()):
@@ -343,7 +345,7 @@ class _Range:
             require_covered(iri=iri, graph_nq=graph_nq, names=(), attachments=attachments)
             self.report.attachments += 1
         if names:
-            require_covered(iri=iri, graph_nq=graph_nq, names=names, attachments={})
+            require_covered(iri=iri, graph_nq=graph_nq, lines=lines, names=names, attachments={})
             self.report.names += len(names)
 
     def _count(self, entry: Entry, position: int, seal: VerifiedSeal, graph_bytes: int) -> None:
@@ -357,18 +359,43 @@ class _Range:
             known.add(by)
 
 
-def _check_seal(entry: Entry, graph_nq: bytes | None, proof_nq: bytes) -> VerifiedSeal:
+def _any_text(data: bytes) -> str:
+    """Read a text that was put in place of bytes, or is none, so that it is found to be wrong."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _read_texts(
+    db: sqlite3.Connection, statement: str, values: tuple[int, int]
+) -> list[tuple[Any, ...]]:
+    """Read rows of texts, in half the time where they are right."""
+    try:
+        db.text_factory = str
+        return db.execute(statement, values).fetchall()
+    except sqlite3.OperationalError:
+        db.text_factory = _any_text
+        return db.execute(statement, values).fetchall()
+    finally:
+        db.text_factory = _any_text
+
+
+def _check_seal(
+    entry: Entry, graph_nq: bytes | None, proof_nq: bytes
+) -> tuple[VerifiedSeal, list[bytes]]:
     """Check graph and proof against the hashes in the entry, and the seal over both.
 
+    Return the seal, and the graph's lines.
     Of an erased graph (None) the hash in the entry is left, and the seal is over that.
     """
     # One pass over the graph: what the seal was verified over has the hash that the entry states.
+    lines: list[bytes] = []
     try:
         if graph_nq is None:
             digest = bytes.fromhex(entry.graph_sha256)
-            seal = verify_sealed_hash(digest, proof_nq, entry.proof_value)
         else:
-            seal = verify_seal(graph_nq, proof_nq, entry.proof_value, graph=entry.graph)
+            # The steps of `verify_seal`, whose lines are wanted for step 7.
+            lines = require_sorted_lines(graph_nq, graph=entry.graph)
+            digest = hashlib.sha256(graph_nq).digest()
+        seal = verify_sealed_hash(digest, proof_nq, entry.proof_value)
         found = seal.graph_sha256.hex(), seal.proof_sha256.hex()
     except (FormatError, UntrustedError):
         found = "", ""
@@ -380,7 +407,7 @@ def _check_seal(entry: Entry, graph_nq: bytes | None, proof_nq: bytes) -> Verifi
         raise UntrustedError(
             f"sealed by {seal.verification_method}, its entry says {entry.verification_method}"
         )
-    return seal
+    return seal, lines
 
 
 def _require_hashes(entry: Entry, graph_nq: bytes | None, proof_nq: bytes) -> None:

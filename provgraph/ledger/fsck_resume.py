@@ -19,7 +19,7 @@ from provgraph.ledger.fsck_range import RANGE_ENTRIES, RangeReport, SealedBy
 from provgraph.ledger.reading import LedgerReader
 from provgraph.seal.merkle import HASH_BYTES, Frontier
 
-FORMAT: Final = "provgraph-verify-state/v1"
+FORMAT: Final = "provgraph-verify-state/v2"
 TOKEN_DIGITS: Final = 32
 # One digest per range: 10 million entries take 0.7 MB.
 MAX_STATE_BYTES: Final = 64 * 1024 * 1024

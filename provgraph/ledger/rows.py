@@ -10,7 +10,11 @@ No I/O here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, takewhile
+from operator import methodcaller
 from typing import Final
 
 from provgraph import terms, vocab
@@ -22,6 +26,7 @@ from provgraph.seal.proof import Seal
 
 # SQLite's own limit is 1 GB; above this a thing belongs in a file that the graph names by digest.
 MAX_ATTACHMENT_BYTES: Final = 64 * 1024 * 1024
+_KNOWN_CLAIMS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +108,16 @@ class StoredName:
 
 
 def require_covered(
-    *, iri: str, graph_nq: bytes, names: Sequence[NameRow], attachments: Mapping[Digest, bytes]
+    *,
+    iri: str,
+    graph_nq: bytes,
+    names: Sequence[NameRow],
+    attachments: Mapping[Digest, bytes],
+    lines: Sequence[bytes] | None = None,
 ) -> None:
     """Check that the sealed graph itself says what its names and attachments claim.
+
+    `lines` are those of the graph in their order, where the caller has split it already.
 
     1. An attachment's bytes have its SHA-256, and the graph mentions that digest.
     2. A named thing has that label and the class of its kind in the graph.
@@ -132,39 +144,57 @@ def require_covered(
                 " so no seal covers it; name it in the graph"
             )
     # Each statement is looked for as the start of a line: a literal can hold no line feed, so no
-    # literal can pass for a statement.
-    lines = b"\n" + graph_nq
+    # literal can pass for a statement. Lines are sorted; in any other order less would be found.
+    if lines is None:
+        lines = graph_nq.split(b"\n") if names else ()
     for row in names:
-        thing = terms.iri(row.iri)
-        # 2. feature-set -> pg:FeatureSet
-        kind_class = terms.iri(vocab.PG + "".join(map(str.capitalize, row.kind.split("-"))))
-        claims = [
-            f"\n{thing} {vocab.A} {kind_class} ",
-            f"\n{thing} {vocab.LABEL} {terms.string(row.name)} ",
-        ]
-        # What is said of one thing stands together, so from the first claim on the others are near.
-        start = lines.find(claims[0].encode())
-        said = start >= 0 and lines.find(claims[1].encode(), start) >= 0
+        claims = _claims(row.kind, row.name, row.iri)
+        # 2.
+        said = _has(lines, claims[0]) and _has(lines, claims[1])
         # 3. Any namespace: another ledger may have made the record.
         if said and row.version:
-            above = f"\n{thing} {vocab.PROV_T['specializationOf']} <{vocab.ID}{row.kind}/"
-            version = f"/{terms.segment(row.name)}/{terms.segment(row.version)}"
-            said = _has_object(lines, start, prefix=above.encode(), suffix=version.encode())
+            above, version = _version_claim(row.kind, row.name, row.version, row.iri)
+            said = any(
+                line[len(above) :].partition(b">")[0].endswith(version)
+                for line in _starting(lines, above)
+            )
         if not said:
+            expected = " and ".join(claim.decode().strip() for claim in claims)
             raise LedgerError(
                 f"record {iri}: its graph does not say that {row.iri} is the {row.kind}"
                 f" {row.name!r} version {row.version!r}, so no seal covers that name;"
-                f" expected {claims[0].strip()} and {claims[1].strip()}, and for a version"
+                f" expected {expected}, and for a version"
                 " prov:specializationOf it"
             )
 
 
-def _has_object(lines: bytes, start: int, *, prefix: bytes, suffix: bytes) -> bool:
-    """Whether some line starts with the prefix and its IRI, which the prefix opens, so ends."""
-    start = lines.find(prefix, start)
-    while start >= 0:
-        start += len(prefix)
-        if lines[start : lines.index(b">", start)].endswith(suffix):
-            return True
-        start = lines.find(prefix, start)
-    return False
+# Runs name the same data over and over.
+@functools.lru_cache(_KNOWN_CLAIMS)
+def _claims(kind: str, name: str, iri: str) -> tuple[bytes, bytes]:
+    thing = terms.iri(iri)
+    # feature-set -> pg:FeatureSet
+    kind_class = terms.iri(vocab.PG + "".join(map(str.capitalize, kind.split("-"))))
+    return (
+        f"{thing} {vocab.A} {kind_class} ".encode(),
+        f"{thing} {vocab.LABEL} {terms.string(name)} ".encode(),
+    )
+
+
+@functools.lru_cache(_KNOWN_CLAIMS)
+def _version_claim(kind: str, name: str, version: str, iri: str) -> tuple[bytes, bytes]:
+    """Return how a statement that puts a thing below its version's IRI begins, and how that ends."""
+    begin = f"{terms.iri(iri)} {vocab.PROV_T['specializationOf']} <{vocab.ID}{kind}/"
+    return begin.encode(), f"/{terms.segment(name)}/{terms.segment(version)}".encode()
+
+
+def _has(lines: Sequence[bytes], start: bytes) -> bool:
+    """Whether one of the sorted lines begins so."""
+    first = bisect_left(lines, start)
+    return first < len(lines) and lines[first].startswith(start)
+
+
+def _starting(lines: Sequence[bytes], start: bytes) -> Iterator[bytes]:
+    """Yield the sorted lines that begin so."""
+    return takewhile(
+        methodcaller("startswith", start), islice(lines, bisect_left(lines, start), None)
+    )

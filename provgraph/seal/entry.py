@@ -18,7 +18,7 @@ from provgraph.errors import FormatError
 from provgraph.frozen import dataclass
 from provgraph.patterns import pattern
 from provgraph.seal import jcs
-from provgraph.terms import iri
+from provgraph.terms import IRI_TERM, iri
 
 # The kinds of entries. All stand for a sealed graph; those that are no record speak about keys,
 # records or checkpoints of this very ledger, and their place in it decides from when they count.
@@ -65,7 +65,7 @@ _KEYS: Final = {
 
 # An entry in its one spelling: no member can hold a character that JSON would escape, so what this
 # matches is what `Entry.encode` writes, and everything else is malformed.
-_IRI_CHARACTERS: Final = r"[A-Za-z][A-Za-z0-9+.\-]*+:[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%]*+"
+_IRI_CHARACTERS: Final = IRI_TERM[1:-1]
 _ENTRY = pattern(
     rf'\{{"graph":"(?P<graph>{_IRI_CHARACTERS})","graphSha256":"(?P<graph_sha256>[0-9a-f]{{64}})",'
     rf'"kind":"(?P<kind>{_KIND.pattern})","proofSha256":"(?P<proof_sha256>[0-9a-f]{{64}})",'
@@ -124,6 +124,10 @@ class Entry:
         return f'{{{members},"version":{ENTRY_VERSION}}}'
 
 
+_FIELDS: Final = tuple(_KEYS.values())
+_SETTERS: Final = [getattr(Entry, name).__set__ for name in _FIELDS]
+
+
 def new_salt() -> str:
     """Return 16 random bytes in hex."""
     return secrets.token_hex(SALT_BYTES)
@@ -141,7 +145,11 @@ def parse_entry(data: bytes) -> Entry:
         )
     match = _ENTRY.fullmatch(data.decode("latin-1"))
     if match is not None:
-        return Entry(**match.groupdict())
+        # The pattern has checked each member as `Entry` would.
+        entry = object.__new__(Entry)
+        for set_member, member in zip(_SETTERS, match.group(*_FIELDS), strict=True):
+            set_member(entry, member)
+        return entry
     # Something is wrong with it; the slow way says what.
     value = jcs.parse_canonical(data)
     if not isinstance(value, Mapping) or set(value) != {*_KEYS, "version"}:

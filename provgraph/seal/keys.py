@@ -164,13 +164,13 @@ def verify_ed25519(public_key: bytes, signature: bytes, data: bytes, *, what: st
         FormatError: the key has not 32 bytes.
         UntrustedError: a weak key, a wrong length, or the signature is not by this key over data.
     """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     require_strong_ed25519(public_key)
     _require_length(signature, what)
     if libsodium.accepts(public_key, signature, data):
         return
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
     except (InvalidSignature, ValueError):

@@ -17,8 +17,8 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime
-from itertools import islice
-from operator import lt, methodcaller
+from itertools import islice, repeat
+from operator import lt
 from typing import Final
 
 from provgraph.errors import FormatError, UntrustedError
@@ -201,8 +201,10 @@ def verify_sealed_hash(graph_sha256: bytes, proof_nq: bytes, proof_value: str) -
     )
 
 
-def require_sorted_lines(graph_nq: bytes, *, graph: str | None = None) -> None:
+def require_sorted_lines(graph_nq: bytes, *, graph: str | None = None) -> list[bytes]:
     """Refuse bytes that are no canonical line order: LF after each line, sorted, none twice, UTF-8.
+
+    Return the lines, without line feeds.
 
     Bytes compare as code points do, so no decoding is needed to compare. With `graph`, each line
     must end with that IRI: since a literal ends with a quote or its datatype, and a line feed stands
@@ -226,11 +228,11 @@ def require_sorted_lines(graph_nq: bytes, *, graph: str | None = None) -> None:
     lines.pop()
     if graph is not None:
         end = f" <{graph}> .".encode()
-        if not all(map(methodcaller("endswith", end), lines)):
+        if not all(map(bytes.endswith, lines, repeat(end))):
             stray = next(line for line in lines if not line.endswith(end))
             raise FormatError(f"a statement lies outside the graph {graph}: {stray[:200]!r}")
     if lines[0] and all(map(lt, lines, islice(lines, 1, None))):
-        return
+        return lines
     previous = b""
     for number, line in enumerate(lines, start=1):
         if line <= previous:
@@ -239,6 +241,7 @@ def require_sorted_lines(graph_nq: bytes, *, graph: str | None = None) -> None:
                 f" after the one before it: {line[:120]!r}"
             )
         previous = line
+    return lines
 
 
 def _parse_time(text: str) -> datetime | None:

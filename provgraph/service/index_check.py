@@ -4,7 +4,7 @@
 2. Each record's graph in the index is, statement by statement, the canonical graph in the ledger; an
    erased record has none.
 3. The default graph holds each statement of all records once, and nothing else. Both sides are hashed
-   (SHA-256 of the line) into buckets on disk, and compared bucket by bucket: memory is flat, and a
+   (SHA-256 of the statement) into buckets on disk, and compared bucket by bucket: memory is flat, and a
    false statement would need a collision.
 4. There are as many graphs and statements as that makes: nothing lies elsewhere.
 
@@ -17,9 +17,10 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
@@ -40,7 +41,7 @@ _HASH_BYTES: Final = 32
 _KEPT_HASHES: Final = 100_000
 # Statements of about this many records share a bucket: 150,000 hashes, 15 MB as a set.
 _RECORDS_PER_BUCKET: Final = 1000
-_MAX_BUCKETS: Final = 200  # files that a process has open
+_MAX_BUCKETS: Final = 256  # by the first byte of the hash
 # As many false statements of the default graph are spelt out; the rest is counted.
 _MAX_NAMED: Final = 10
 
@@ -203,11 +204,11 @@ class _Check:
     def _spelt(self, hashes: set[bytes]) -> str:
         found: list[str] = []
 
-        def take(line: bytes) -> None:
-            if len(found) < _MAX_NAMED and hashlib.sha256(line).digest() in hashes:
-                found.append(line[:500].decode("utf-8", "replace"))
+        def take(statements: list[bytes]) -> None:
+            named = (each for each in statements if hashlib.sha256(each).digest() in hashes)
+            found.extend(map(_shown, islice(named, _MAX_NAMED - len(found))))
 
-        IndexCopy(self._copy).each_default_line(take)
+        IndexCopy(self._copy).each_default_statement(take)
         return "; ".join(found)
 
     def _stray_graphs(self, copy: IndexCopy) -> str:
@@ -244,7 +245,7 @@ def begin(setup: Task) -> Iterator[Work]:
                 )
             if task["do"] == "default":
                 with _Buckets(scratch, "d", count) as buckets:
-                    copy.each_default_line(buckets.add)
+                    copy.each_default_statement(buckets.add)
                 return {"statements": buckets.added}
             return _compare_bucket(scratch, task["bucket"])
 
@@ -256,33 +257,34 @@ def _compare_range(
 ) -> Answer:
     findings: list[tuple[int, str]] = []
     graphs = statements = 0
+    # What many records say of one thing is hashed once in a range.
+    union: set[bytes] = set()
+    for record in ledger.records(start, stop):
+        expected = [] if record.is_erased else _statements(record.graph_nq, record.iri)
+        found = copy.statements(record.iri)
+        if found != expected:
+            what = _difference(expected, found, is_erased=record.is_erased)
+            message = f"entry {record.index} of the ledger, record {record.iri}: {what}"
+            findings.append((record.index, message))
+            if not go_on:
+                break
+        graphs += bool(found)
+        statements += len(found)
+        union.update(expected)
     with buckets:
-        for record in ledger.records(start, stop):
-            expected = [] if record.is_erased else _lines(record.graph_nq, record.iri)
-            found = copy.lines(record.iri)
-            if found != expected:
-                what = _difference(expected, found, is_erased=record.is_erased)
-                findings.append(
-                    (
-                        record.index,
-                        f"entry {record.index} of the ledger, record {record.iri}: {what}",
-                    )
-                )
-                if not go_on:
-                    break
-            graphs += bool(found)
-            statements += len(found)
-            for line in expected:
-                buckets.add(line)
+        buckets.add(union)
     return {"graphs": graphs, "statements": statements, "findings": findings}
 
 
-def _lines(graph_nq: bytes, iri: str) -> list[bytes]:
-    """Return a canonical graph as the index's copy gives it: N-Triples lines, sorted."""
-    lines = graph_nq.replace(f" <{iri}> .\n".encode(), b" .\n").split(b"\n")
+def _statements(graph_nq: bytes, iri: str) -> list[bytes]:
+    """Return a canonical graph as the index's copy gives it: statements without its name, sorted."""
+    cut = -len(f" <{iri}> .")
+    lines = graph_nq.split(b"\n")
     lines.pop()
-    lines.sort()
-    return lines
+    # That each line ends so is shown by step 5 of `provgraph.ledger.fsck`.
+    statements = [line[:cut] for line in lines]
+    statements.sort()
+    return statements
 
 
 def _difference(expected: list[bytes], found: list[bytes], *, is_erased: bool) -> str:
@@ -297,9 +299,12 @@ def _difference(expected: list[bytes], found: list[bytes], *, is_erased: bool) -
         ("the index adds", set(found) - set(expected)),
     ):
         if lines:
-            line = min(lines)[:500].decode("utf-8", "replace")
-            return f"{what} {len(lines)} statements, the first is {line}"
+            return f"{what} {len(lines)} statements, the first is {_shown(min(lines))}"
     return "the index holds a statement twice"
+
+
+def _shown(statement: bytes) -> str:
+    return f"{statement[:500].decode('utf-8', 'replace')} ."
 
 
 def _compare_bucket(scratch: Path, bucket: int) -> Answer:
@@ -328,7 +333,8 @@ class _Buckets:
         self.added = 0
         self._folder, self._side = folder, side
         self._kept = [bytearray() for _ in range(count)]
-        self._count = count
+        self._by_first = [self._kept[first % count] for first in range(256)]
+        self._room = _KEPT_HASHES
 
     def __enter__(self) -> Self:
         return self
@@ -336,13 +342,16 @@ class _Buckets:
     def __exit__(self, *_: object) -> None:
         self._write()
 
-    def add(self, line: bytes) -> None:
-        """Take in a statement."""
-        digest = hashlib.sha256(line).digest()
-        self._kept[int.from_bytes(digest[:2], "big") % self._count] += digest
-        self.added += 1
-        if self.added % _KEPT_HASHES == 0:
+    def add(self, statements: Collection[bytes]) -> None:
+        """Take in statements."""
+        by_first = self._by_first
+        for digest in [hashlib.sha256(each).digest() for each in statements]:
+            by_first[digest[0]] += digest
+        self.added += len(statements)
+        self._room -= len(statements)
+        if self._room <= 0:
             self._write()
+            self._room = _KEPT_HASHES
 
     def _write(self) -> None:
         for bucket, kept in enumerate(self._kept):

@@ -187,6 +187,16 @@ TAMPERING = {
         7,
         LATE,
     ),
+    "a-name-that-is-no-utf-8": (
+        f"UPDATE name SET name = CAST(x'ff' AS TEXT) WHERE position = {LATE}",
+        7,
+        LATE,
+    ),
+    "a-name-with-a-kind-that-is-no-text": (
+        f"UPDATE name SET kind = x'72756e' WHERE position = {LATE}",
+        7,
+        LATE,
+    ),
     "an-attachment-of-another-record": (
         "UPDATE attached SET position = position + 1 WHERE position = 1100",
         7,
@@ -386,13 +396,13 @@ def test_a_state_over_another_tree_is_refused(path: Path) -> None:
         b"[]",
         b"null",
         b"{}",
-        b'{"format":"provgraph-verify-state/v2"}',
+        b'{"format":"provgraph-verify-state/v1"}',
         (
-            b'{"format":"provgraph-verify-state/v1","origin":"x","position":1024,"peaks":["00"],"rows":[],'
+            b'{"format":"provgraph-verify-state/v2","origin":"x","position":1024,"peaks":["00"],"rows":[],'
             b'"sealed":[],"names":0,"attachments":0,"graph_bytes":0,"deciding":[],"erased":[]}'
         ),
         (
-            b'{"format":"provgraph-verify-state/v1","origin":"x","position":true,"peaks":[],"rows":[],'
+            b'{"format":"provgraph-verify-state/v2","origin":"x","position":true,"peaks":[],"rows":[],'
             b'"sealed":[],"names":0,"attachments":0,"graph_bytes":0,"deciding":[],"erased":[]}'
         ),
         b"[" * 100_000,

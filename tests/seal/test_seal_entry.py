@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from provgraph.errors import FormatError
 from provgraph.seal import jcs
@@ -97,3 +100,73 @@ def test_an_entry_is_what_rfc_8785_makes_of_its_members() -> None:
     }
     assert entry.encode() == jcs.encode(members)
     assert parse_entry(entry.encode()) == entry
+
+
+# ---- the pattern against the JSON parser -------------------------------------------------------------
+MEMBERS = {
+    "graph": "graph",
+    "graphSha256": "graph_sha256",
+    "kind": "kind",
+    "proofSha256": "proof_sha256",
+    "proofValue": "proof_value",
+    "salt": "salt",
+    "verificationMethod": "verification_method",
+}
+
+
+def read_as_json(data: bytes) -> Entry | None:
+    """Read an entry by RFC 8785 and the rules of each member, without the pattern for the whole."""
+    with contextlib.suppress(FormatError):
+        value = jcs.parse_canonical(data)
+        if not isinstance(value, dict) or set(value) != {*MEMBERS, "version"}:
+            return None
+        version = value.pop("version")
+        if version != 1 or isinstance(version, bool):
+            return None
+        if not all(isinstance(each, str) for each in value.values()):
+            return None
+        return Entry(**{MEMBERS[key]: each for key, each in value.items()})
+    return None
+
+
+def read(data: bytes) -> Entry | None:
+    with contextlib.suppress(FormatError):
+        return parse_entry(data)
+    return None
+
+
+IRIS = st.text("ab:/%2Fz0#?", max_size=12).map("x:{}".format)
+HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+ENTRIES = st.builds(
+    '{{"graph":"{}","graphSha256":"{}","kind":"{}","proofSha256":"{}","proofValue":"{}",'
+    '"salt":"{}","verificationMethod":"{}","version":1}}'.format,
+    IRIS,
+    HEX,
+    st.from_regex("[a-z][a-z0-9-]{0,33}", fullmatch=True),
+    HEX,
+    st.text("123zZIO0", max_size=8).map("z{}".format),
+    st.text("0123456789abcdef", min_size=32, max_size=32),
+    IRIS,
+)
+
+
+@given(ENTRIES)
+@example(DATA.decode())
+@example(DATA.decode().replace("/1", "/%2F"))
+@example(DATA.decode().replace("/1", "/%2"))
+def test_the_pattern_takes_what_json_and_the_rules_of_each_member_take(text: str) -> None:
+    assert read(text.encode()) == read_as_json(text.encode())
+
+
+@given(
+    st.integers(0, len(DATA) - 1),
+    st.integers(0, len(DATA)),
+    st.sampled_from([*(bytes([each]) for each in range(256)), b"", b"\\u0061", b"%2", b'","x":"']),
+)
+def test_a_changed_entry_is_read_by_both_or_by_none(start: int, length: int, new: bytes) -> None:
+    changed = DATA[:start] + new + DATA[start + length % 3 :]
+    assert read(changed) == read_as_json(changed)
+
+
+def test_both_read_the_entry() -> None:
+    assert (read(DATA), read_as_json(DATA)) == (ENTRY, ENTRY)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provgraph.errors import FormatError, UntrustedError
 from provgraph.seal import multikey
@@ -43,6 +45,28 @@ def test_base58_vectors(data: bytes, text: str) -> None:
 def test_base58_refuses_other_characters_and_long_text(text: str) -> None:
     with pytest.raises(FormatError, match="base58"):
         base58_decode(text)
+
+
+ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+@given(st.text(ALPHABET, max_size=128))
+def test_base58_is_decoded_as_digit_by_digit(text: str) -> None:
+    number = 0
+    for character in text:
+        number = 58 * number + ALPHABET.index(character)
+    zeros = len(text) - len(text.lstrip("1"))
+    size = (number.bit_length() + 7) // 8
+    assert base58_decode(text) == bytes(zeros) + number.to_bytes(size, "big")
+
+
+@given(
+    st.text(ALPHABET, max_size=60), st.characters(exclude_characters=ALPHABET), st.text(ALPHABET)
+)
+def test_any_other_character_anywhere_is_named(before: str, wrong: str, after: str) -> None:
+    with pytest.raises(FormatError, match="expected a base58btc character") as caught:
+        base58_decode(f"{before}{wrong}{after[:60]}")
+    assert f"found {wrong!r} in" in str(caught.value)
 
 
 def test_ed25519_multikey_and_did() -> None:
