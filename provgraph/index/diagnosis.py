@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from provgraph.errors import QueryError
-from provgraph.index.lexemes import LEXEME
+from provgraph.index.lexemes import lexemes
 
 _PLACE: Final = re.compile(r"error at ([0-9]+):([0-9]+): expected (.*)", re.DOTALL)
 _SCHEME: Final = re.compile(r"<[A-Za-z][A-Za-z0-9+.\-]*:")
 _CLOSING: Final = {"}": "{", ")": "(", "]": "["}
 _MAX_SHOWN: Final = 120
+_MAX_LOOKED_AT: Final = 16 * 1024  # characters
 
 _KEYWORDS: Final = frozenset(
     [
@@ -186,24 +187,21 @@ def diagnose(query: str, engine_message: str) -> Diagnosis:
         query: the text that the engine refused.
         engine_message: what it said: `error at <line>:<column>: expected …`.
     """
-    lexemes = list(_lexemes(query))
-    for look in _LOOKS:
-        finding = look(lexemes)
+    # Nobody wrote a text of this size by hand; looking through it would hold up others.
+    found = list(_lexemes(query)) if len(query) <= _MAX_LOOKED_AT else []
+    for look in _LOOKS if found else ():
+        finding = look(found)
         if finding is not None:
             return _diagnosis(query, finding)
     return _diagnosis(query, _by_engine(query, engine_message))
 
 
 def _lexemes(query: str) -> Iterator[_Lexeme]:
-    for match in LEXEME.finditer(query):
-        text = match[0]
+    for kind, text, start, prefix in lexemes(query):
         if not text.isspace() and not text.startswith("#"):
-            yield _Lexeme(
-                kind=match.lastgroup or "other",
-                text=text,
-                start=match.start(),
-                prefix=match["prefix"],
-            )
+            yield _Lexeme(kind=kind, text=text, start=start, prefix=prefix)
+            if kind == "unclosed":
+                return  # where a string does not end, nothing after it can be told
 
 
 def _unclosed_string(lexemes: list[_Lexeme]) -> _Finding | None:

@@ -38,6 +38,8 @@ _IN_MEMORY_BYTES: Final = 4 * 1024 * 1024
 # After so many queries a worker is replaced while idle: what fragments its memory goes with it.
 _QUERIES_PER_WORKER: Final = 20_000
 _FRAME_HEAD: Final = 5
+# Characters of a query that are looked through within the event loop; more would hold up others.
+_CHECKED_AT_ONCE: Final = 8 * 1024
 
 _LIBRARIES: Final = [str(Path(each).absolute()) for each in sys.path if each]
 
@@ -341,8 +343,10 @@ class QueryPool:
             TooBusyError: too many are waiting.
             DamagedIndexError: the snapshot cannot be read.
         """
-        if not request.is_ours:
+        if not request.is_ours and len(request.query) <= _CHECKED_AT_ONCE:
             check_query(request.query)
+        elif not request.is_ours:
+            await asyncio.to_thread(check_query, request.query)
         return await self._watched(request, who=who)
 
     async def parse(self, request: ParseRequest, *, who: str) -> list[bytes]:

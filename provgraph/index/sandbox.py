@@ -23,7 +23,7 @@ from typing import Any, Final
 from provgraph.errors import DamagedIndexError, QueryError
 from provgraph.index import worker
 from provgraph.index.diagnosis import QuerySyntaxError, diagnose
-from provgraph.index.lexemes import LEXEME
+from provgraph.index.lexemes import lexemes
 from provgraph.index.store import Row
 from provgraph.terms import Term
 
@@ -75,9 +75,7 @@ def check_query(query: str) -> bool:
     depths = {"{": 0, "(": 0, "[": 0}
     names_dataset = is_ambiguous = False
     before = ""
-    for match in LEXEME.finditer(query):
-        lexeme = match[0]
-        kind = match.lastgroup
+    for kind, lexeme, start, prefix in lexemes(query):
         if kind == "word":
             word = lexeme.upper()
             _check_word(word)
@@ -85,14 +83,14 @@ def check_query(query: str) -> bool:
             names_dataset |= "FROM" in word and not depths["{"]
         elif kind == "prefix":
             is_declared = before == "PREFIX"
-            _check_prefix(match["prefix"].upper(), can_be_from=not depths["{"] and not is_declared)
+            _check_prefix((prefix or "").upper(), can_be_from=not depths["{"] and not is_declared)
         elif kind == "bracket":
             _count(lexeme, depths)
         elif kind == "iri":
             # An operator stands only inside parentheses.
             is_ambiguous |= depths["("] > 0 and not _SURE_IRI.match(lexeme)
         elif kind == "unclosed":
-            raise QueryError(f"a string is not closed: {query[match.start() :][:40]!r}")
+            raise QueryError(f"a string is not closed: {query[start : start + 40]!r}")
         if not lexeme.isspace():
             before = lexeme.upper()
     if is_ambiguous and "service" in query.lower():

@@ -8,6 +8,7 @@ import pytest
 from small_history import record_history
 
 from provgraph.errors import QueryError
+from provgraph.index.lexemes import lexemes
 from provgraph.index.sandbox import Limits, check_query, run_foreign
 from provgraph.service.asking import open_reader
 from provgraph.settings import load
@@ -162,3 +163,13 @@ for name, attempt in (
 def test_the_worker_has_neither_sockets_nor_programs():
     done = subprocess.run([sys.executable, "-c", DOORS], capture_output=True, text=True, check=True)
     assert done.stdout == "socket refused\nexec refused\n"
+
+
+@pytest.mark.parametrize("unit", ["1", "_", "-", "a1", "é", "a-"])
+def test_a_long_run_of_name_characters_is_looked_at_once(unit):
+    """A look that begins again at each character would take minutes for this."""
+    query = unit * (100_000 // len(unit))
+    found = [text for kind, text, _, _ in lexemes(query) if kind == "word"]
+    assert len(found) == query.count("a")
+    with pytest.raises(QueryError, match="SERVICE is refused"):
+        check_query(f"{query}1SERVICE")
