@@ -62,12 +62,12 @@ async def read(call: Call) -> Response:
 async def put(call: Call) -> Response:
     """Take in a foreign graph under the name that the client gives."""
     graphs = call.request.query_params.getlist("graph")
-    if "default" in call.request.query_params or len(graphs) != 1:
+    if "default" in call.request.query_params:
         raise HttpError(
-            403,
-            "The default graph is made of all others",
-            "expected ?graph=<IRI of a new graph>, and once",
+            403, "The default graph is made of all others", "expected ?graph=<IRI of a new graph>"
         )
+    if len(graphs) != 1:
+        raise HttpError(400, "Bad request", "expected ?graph=<IRI of a new graph>, and once")
     try:
         name = terms.iri(graphs[0])[1:-1]
     except FormatError as error:

@@ -33,7 +33,7 @@ from provgraph.records import LaterFact
 from provgraph.settings import Settings
 
 TOKEN_VARIABLE: Final = "PROVGRAPH_TOKEN"  # noqa: S105 - the variable's name, not a secret
-HAND_OVER_S: Final = 0.04
+HAND_OVER_S: Final = 0.01
 LAST_TRY_S: Final = 5.0
 _REQUEST_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.5
