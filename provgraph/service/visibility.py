@@ -11,7 +11,9 @@ A record is left out of a view
 2. if it mentions an act or record that began in a record that is left out, whenever that came in.
 3. if it mentions content or a name that first was made in a run that is left out. A run is not, if
    it made the same itself, or if a run that is not left out knew of it before.
-4. if it is about a thing (or the description of what runs share) that no run in the view mentions.
+4. if it is about a thing of which no run in the view had spoken when it came in: nobody opens a later
+   fact by speaking of its thing afterwards. The description of what runs share is left out unless a run
+   in the view refers to it that the same key sealed: its IRI alone is in the log, for everybody to write.
 5. if it stands for an erased record that is left out.
 
 Leaving one out can leave out more, so the rules are applied until nothing changes.
@@ -30,7 +32,7 @@ from pathlib import Path
 from typing import Final
 
 from provgraph import terms
-from provgraph.access.belonging import RUN, UNKNOWN, Said, read_said
+from provgraph.access.belonging import CONTENT, LATER, RUN, UNKNOWN, Said, read_said
 from provgraph.access.views import View
 from provgraph.errors import StorageError
 from provgraph.ledger.reading import LedgerReader
@@ -40,13 +42,14 @@ from provgraph.settings import Settings
 logger: Final = logging.getLogger(__name__)
 
 # Raised when the rules or the tables change: a file of another layout is built anew.
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 _APPLICATION_ID: Final = 0x50475649  # "PGVI"
 _SCHEMA: Final = """
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), layout INTEGER NOT NULL,
   key BLOB NOT NULL, size INTEGER NOT NULL, root TEXT NOT NULL) STRICT;
 CREATE TABLE project (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE record (position INTEGER PRIMARY KEY, standing INTEGER NOT NULL, follows INTEGER) STRICT;
+CREATE TABLE record (position INTEGER PRIMARY KEY, standing INTEGER NOT NULL, follows INTEGER,
+  sealer BLOB NOT NULL) STRICT;
 CREATE INDEX record_follows ON record (follows) WHERE follows IS NOT NULL;
 CREATE INDEX record_unknown ON record (position) WHERE standing = 6;
 CREATE TABLE belongs (project INTEGER NOT NULL, position INTEGER NOT NULL,
@@ -91,7 +94,7 @@ class Visibility:
                             said = Said(standing=UNKNOWN, acts=frozenset({record.iri}))
                         else:
                             said = read_said(record.content, iri=record.iri, kind=record.kind)
-                        self._take(record.index, said)
+                        self._take(record.index, said, sealer=record.verification_method)
                     self._db.execute(
                         "UPDATE state SET size = ?, root = ?", (stop, ledger.root(stop).hex())
                     )
@@ -105,12 +108,13 @@ class Visibility:
         spelled = View(hidden=_spellings(view.hidden), only=only)
         return _Judgement(self._db, spelled, size=size).hidden
 
-    def _take(self, position: int, said: Said) -> None:
+    def _take(self, position: int, said: Said, *, sealer: str) -> None:
         follows = None
         if said.erases is not None:
             follows = self._maker(said.erases)
         self._db.execute(
-            "INSERT OR REPLACE INTO record VALUES (?, ?, ?)", (position, said.standing, follows)
+            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)",
+            (position, said.standing, follows, self._hash(sealer)),
         )
         for name in said.projects:
             self._db.execute("INSERT OR IGNORE INTO project (name) VALUES (?)", (name,))
@@ -218,10 +222,20 @@ class _Judgement:
             )
         found |= self._column(
             "SELECT m.position FROM mention AS m JOIN thing AS t ON t.id = m.thing"
-            " WHERE m.how >= 2 AND (t.maker IS NULL OR t.maker >= ?) AND NOT EXISTS"
-            " (SELECT 1 FROM mention AS r JOIN record ON record.position = r.position"
-            " WHERE r.thing = t.id AND standing = ? AND r.position < ?)",
-            self._size,
+            " JOIN record AS l ON l.position = m.position"
+            " WHERE m.how >= 2 AND l.standing = ? AND (t.maker IS NULL OR t.maker > m.position)"
+            " AND NOT EXISTS (SELECT 1 FROM mention AS r JOIN record ON record.position = r.position"
+            " WHERE r.thing = m.thing AND record.standing = ? AND r.position < m.position)",
+            LATER,
+            RUN,
+        )
+        found |= self._column(
+            "SELECT m.position FROM mention AS m JOIN record AS c ON c.position = m.position"
+            " WHERE m.how >= 2 AND c.standing = ?"
+            " AND NOT EXISTS (SELECT 1 FROM mention AS r JOIN record ON record.position = r.position"
+            " WHERE r.thing = m.thing AND record.standing = ? AND record.sealer = c.sealer"
+            " AND r.position < ?)",
+            CONTENT,
             RUN,
             self._size,
         )
@@ -233,31 +247,35 @@ class _Judgement:
         ).fetchone()
         if maker is not None and maker >= self._size:
             maker = None
-        if maker is not None and maker not in self.hidden:
-            return set()
+        begins_hidden = maker is not None and maker in self.hidden
         rows = self._db.execute(
-            "SELECT m.position, m.how, standing FROM mention AS m JOIN record"
+            "SELECT m.position, m.how, standing, sealer FROM mention AS m JOIN record"
             " ON record.position = m.position WHERE m.thing = ? AND m.position < ?"
             " ORDER BY m.position",
             (thing, self._size),
         )
         found: set[int] = set()
-        is_known = False  # from a run that is not left out
-        for position, how, standing in rows:
+        shared: dict[int, bytes] = {}
+        sealers: set[bytes] = set()  # of runs that are not left out
+        is_known = False  # from such a run, or from where it began
+        for position, how, standing, sealer in rows:
             if position in self.hidden:
                 continue
-            if maker is None:
-                if standing == RUN:
-                    return set()
-                if how >= _NEEDS:
+            if not begins_hidden:
+                if standing == RUN or position == maker:
+                    is_known = True
+                    sealers.add(sealer)
+                elif how >= _NEEDS and standing == CONTENT:
+                    shared[position] = sealer
+                elif how >= _NEEDS and not is_known:
                     found.add(position)
             elif is_act or standing != RUN:
                 found.add(position)
-            elif position < maker:
+            elif maker is not None and position < maker:
                 is_known = True
             elif not is_known and not how & _OWN:
                 found.add(position)
-        return found
+        return found | {each for each, sealer in shared.items() if sealer not in sealers}
 
     def _column(self, statement: str, *values: object) -> set[int]:
         return {row[0] for row in self._db.execute(statement, values)}
@@ -271,7 +289,7 @@ def _spellings(projects: frozenset[str]) -> frozenset[str]:
 
 @contextlib.contextmanager
 def open_visibility(settings: Settings) -> Iterator[Visibility]:
-    """Open the file, made where there is none or of another layout.
+    """Open the file, made where there is none, and anew where it is of another layout.
 
     Raises:
         StorageError: it cannot be made, read or written.
@@ -305,8 +323,13 @@ def _opened(path: Path) -> sqlite3.Connection:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {_LAYOUT}")
-    elif (application_id, layout) != (_APPLICATION_ID, _LAYOUT):
+    elif application_id != _APPLICATION_ID:
         db.close()
-        raise StorageError(f"{path} is no visibility file of this version; delete it")
+        raise StorageError(f"{path} is no visibility file of provgraph; move it away")
+    elif layout != _LAYOUT:
+        db.close()
+        logger.warning("visibility file of another version, built anew path=%s", path)
+        path.unlink(missing_ok=True)
+        return _opened(path)
     db.execute("COMMIT")
     return db

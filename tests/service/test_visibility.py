@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from provgraph import vocab
 from provgraph.access.store import AccessStore
 from provgraph.access.views import FULL, View
+from provgraph.convert.prov import environment_iri
 from provgraph.digests import Digest
 from provgraph.ledger.names import ShownNames
 from provgraph.records import (
@@ -33,10 +34,12 @@ from provgraph.records import (
     Verification,
 )
 from provgraph.seal.entry import KEY_ADD
+from provgraph.seal.keys import generate_signer
+from provgraph.seal.proof import seal
 from provgraph.service.asking import open_reader
 from provgraph.service.erasing import Order, carry_out, plan_erasure
 from provgraph.service.home import close_ledger, readable_ledger, steward_signer, utc_now
-from provgraph.service.ingesting import Incoming, IncomingFacts, Ingest
+from provgraph.service.ingesting import Incoming, IncomingFacts, IncomingSealed, Ingest
 from provgraph.service.recording import write_record
 from provgraph.service.view_index import ViewIndex
 from provgraph.service.visibility import open_visibility
@@ -167,20 +170,44 @@ def test_a_later_fact_about_a_later_fact_is_as_visible(home):
     assert shown() == set()
 
 
-def test_a_later_fact_on_data_that_an_open_run_uses_is_open(home):
+def test_a_later_fact_on_data_that_an_open_run_used_before_is_open(home):
     data = vocab.content_iri(digest("d"))
-    take(run("r1", "secret", used=[thing("d")]))
+    take(run("r1", "secret", used=[thing("d")]), run("r2", "other", used=[thing("d")]))
     take(Retraction(id="x1", target=data, reason="consent withdrawn", at=AT))
-    assert shown() == set()
-    take(run("r2", "other", used=[thing("d")]))
     assert shown() == {"x1", "r2"}
 
 
-def test_a_later_fact_on_what_nobody_described_is_private_until_somebody_does(home):
-    take(approval("a1", MODEL))
-    assert (shown(), shown(FULL)) == (set(), {"a1"})
+def test_nobody_opens_a_later_fact_by_speaking_of_its_thing_afterwards(home):
+    take(run("r1", "secret", used=[thing("d", "llama", "3", "model")]))
+    take(Deployment(id="d1", model=thing("d", kind="model"), stage="at a customer", at=AT))
+    take(run("r2", "other", used=[thing("d", "llama", "3", "model")]))
+    take(run("r3", "other", made=[thing("d", "llama", "3", "model")]))
+    assert shown() == {"r2", "r3"}
+
+
+def test_a_later_fact_on_what_nobody_had_described_stays_for_those_who_read_all(home):
+    guessed = Entity(kind="model", uri=vocab.named_iri("model", "local", "churn", "1"))
+    take(approval("a1", MODEL), approval("a2", guessed))
     take(run("r1", "other", made=[MODEL]))
-    assert shown() == {"a1", "r1"}
+    assert (shown(), shown(FULL)) == ({"r1"}, {"a1", "a2", "r1"})
+
+
+def test_a_shared_description_is_not_opened_by_a_run_that_only_names_it(home):
+    take(run("r1", "secret", environment=ENVIRONMENT))
+    record_iri, run_iri = vocab.record_iri("x1"), vocab.run_iri("x1")
+    said = [
+        f"<{record_iri}> {vocab.A} {vocab.C['RunRecord']}",
+        f"<{run_iri}> {vocab.A} {vocab.PROV_T['Activity']}",
+        f"<{run_iri}> {vocab.P['environment']} <{environment_iri(ENVIRONMENT)}>",
+    ]
+    graph_nq = "".join(sorted(f"{line} <{record_iri}> .\n" for line in said)).encode()
+    made = seal(graph_nq, signer=generate_signer(), created=AT)
+    with Ingest(load()) as ingest:
+        sent = IncomingSealed(
+            graph_nq=graph_nq, proof_nq=made.proof_nq, proof_value=made.proof_value
+        )
+        ingest.take([sent])
+    assert shown() == {"x1"}
 
 
 def test_what_runs_share_is_as_visible_as_one_of_them(home):
