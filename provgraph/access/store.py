@@ -251,7 +251,10 @@ class AccessStore:
     def _opened(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Only a new file: closing one that this process has open elsewhere drops SQLite's locks
+            # on it (https://www.sqlite.org/howtocorrupt.html section 2.2).
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA busy_timeout = 10000")

@@ -22,16 +22,15 @@ from provgraph.capture.sinks import Receipt
 from provgraph.digests import Digest
 from provgraph.errors import ConflictError, FormatError, ProvgraphError
 from provgraph.ledger.group import Committer
-from provgraph.ledger.names import Names, ShownNames
 from provgraph.ledger.rows import Pending, Position
 from provgraph.records import Approval, GraphImport, LaterFact, Notice, Run
 from provgraph.seal.entry import RECORD
 from provgraph.seal.proof import Seal, seal, verify_seal
+from provgraph.service.audience import Audience
 from provgraph.service.duties import require_separate
 from provgraph.service.home import own_ledger, producer_signer, readable_ledger
 from provgraph.service.recording import find_receipt, prepare_record
 from provgraph.service.things import about
-from provgraph.service.visibility import open_visibility
 from provgraph.settings import Settings
 
 MAX_BATCH: Final = 1000
@@ -92,6 +91,7 @@ class Ingest:
         self._ledger = own_ledger(settings)
         self._reader = readable_ledger(settings)
         self._committer = Committer(self._ledger)
+        self._audience = Audience(settings)
         # The reader serves one thread at a time; conversion holds the interpreter anyhow.
         self._lock = threading.Lock()
         self._known: set[str] = set()  # records by content that the ledger is known to hold
@@ -105,13 +105,14 @@ class Ingest:
     def close(self) -> None:
         """Commit what was handed over."""
         self._committer.close()
+        self._audience.close()
         self._reader.close()
         self._ledger.close()
 
     def take(self, batch: Sequence[Incoming], *, view: View = FULL) -> list[Taken]:
         """Convert, seal and commit a batch; return when the ledger has committed it.
 
-        Names mean what they mean in the view of whoever sends it, and in a run's own project.
+        Names mean what they mean in the view of whoever sends it; see `provgraph.service.audience`.
 
         Raises:
             FormatError: a graph or proof is malformed; the message says which item.
@@ -173,7 +174,7 @@ class Ingest:
             if found is not None:
                 return found
             record = item.record
-            names = self._names(view, record)
+            names = self._audience.names(self._reader, record, view=view)
             if item.called is not None and not isinstance(record, (Run, Notice)):
                 record = about(names, record, item.called, finds_files=False)
             if isinstance(record, Approval):
@@ -205,24 +206,6 @@ class Ingest:
             is_recorded=self._is_recorded,
         )
         return [foreign, *record]
-
-    def _names(self, view: View, record: Run | LaterFact | Notice) -> Names:
-        if isinstance(record, Run) and record.project is not None:
-            view = view.with_projects(frozenset({record.project}))
-        if view.is_full:
-            return self._reader
-        hidden: set[int] | None = None
-
-        def is_shown(index: int) -> bool:
-            # Most records give no name that another gave, so this is found out when one does.
-            nonlocal hidden
-            if hidden is None:
-                with open_visibility(self._settings) as visibility:
-                    size = visibility.follow(self._reader)
-                    hidden = visibility.hidden(view, size=size)
-            return index not in hidden
-
-        return ShownNames(self._reader, is_shown=is_shown)
 
     def _is_recorded(self, iri: str) -> bool:
         if iri not in self._known:

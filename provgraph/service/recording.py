@@ -105,7 +105,13 @@ def write_record(
             return found
         own = signer or producer_signer(settings)
         write = functools.partial(
-            _write, ledger, record, record_id=record_id, attachments=attachments or {}, kind=kind
+            _write,
+            ledger,
+            record,
+            record_id=record_id,
+            attachments=attachments or {},
+            kind=kind,
+            names=_names(settings, ledger, record),
         )
         try:
             return write(own)
@@ -123,6 +129,19 @@ def write_record(
         return write(successor)
 
 
+def _names(settings: Settings, ledger: Ledger, record: Record) -> Names:
+    """Return the names that a record may draw on: where projects can be private, not all."""
+    if not (settings.home / "access.db").exists():
+        return ledger
+    with import_lock:
+        from provgraph.service.audience import Audience
+    audience = Audience(settings)
+    try:
+        return audience.names(ledger, record)
+    finally:
+        audience.close()
+
+
 def _write(
     ledger: Ledger,
     record: Record,
@@ -131,9 +150,10 @@ def _write(
     record_id: str,
     attachments: Mapping[Digest, bytes],
     kind: str,
+    names: Names,
 ) -> Receipt:
     pending = prepare_record(
-        ledger,
+        names,
         record,
         record_id=record_id,
         attachments=attachments,
@@ -150,7 +170,7 @@ def _write(
 
 
 def prepare_record(
-    ledger: Names,
+    names: Names,
     record: Record,
     *,
     record_id: str,
@@ -164,9 +184,9 @@ def prepare_record(
     The record itself is the last one. Nothing is written here.
     """
     now = utc_now()
-    record, previous = _against_names(ledger, record)
+    record, previous = _against_names(names, record)
     context = Context(
-        namespace=ledger.namespace,
+        namespace=names.namespace,
         software_version=__version__,
         recorded_at=now,
         previous=previous,

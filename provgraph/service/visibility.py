@@ -309,7 +309,10 @@ def open_visibility(settings: Settings) -> Iterator[Visibility]:
 
 def _opened(path: Path) -> sqlite3.Connection:
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Only a new file: closing one that this process has open elsewhere drops SQLite's locks on
+        # it (https://www.sqlite.org/howtocorrupt.html section 2.2).
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise StorageError(f"cannot use {path}: {error.strerror or error}") from error
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

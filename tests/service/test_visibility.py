@@ -26,6 +26,7 @@ from provgraph.records import (
     Environment,
     Generation,
     KeyAddition,
+    Note,
     Observation,
     Retraction,
     Run,
@@ -138,6 +139,46 @@ def test_a_version_that_follows_a_private_one_is_private(home):
     take(run("r1", "secret", made=[MODEL]))
     take(run("r2", "other", made=[thing("b", "churn", "2", "model")]))
     assert shown() == set()
+
+
+@pytest.mark.parametrize("is_local", [True, False], ids=["local", "sent"])
+def test_an_open_run_is_told_nothing_of_private_names(home, is_local):
+    take(run("r1", "secret", used=[thing("a", "raw", "1")], made=[MODEL]))
+    store = AccessStore(home / "access.db", clock=utc_now)
+    store.set_private("secret", is_private=True)
+    store.close()
+    others = [
+        run(
+            f"r{version}",
+            project,
+            used=[thing(version, "raw", "1")],
+            made=[thing(letter, "churn", version, "model")],
+        )
+        for version, letter, project in (("2", "b", "other"), ("3", "c", "secret"))
+    ]
+    for each in others:
+        if is_local:
+            write_record(load(), each, record_id=each.id)
+        else:
+            take(each)
+    with readable_ledger(load()) as ledger:
+        graphs = [ledger.graph(ledger.find(vocab.record_iri(each.id))).decode() for each in others]
+    told = [("already names other bytes" in each, "wasRevisionOf" in each) for each in graphs]
+    assert told == [(False, False), (True, True)]
+
+
+def test_a_view_index_has_nothing_left_of_what_was_erased(home):
+    take(run("r1", "other", notes=(Note(text="Zacharias"),)), run("r2", "other"))
+    index = ViewIndex(load(), OPEN, home / "views")
+    first, _ = index.copied(is_forced=False)
+    with open_reader(load()) as reader:
+        plan = plan_erasure(reader, vocab.record_iri("r1"))
+    carry_out(load(), plan, Order(by="dpo", why="asked", ground=None))
+    shutil.rmtree(first)  # as its keeper does
+    second, _ = index.copied(is_forced=False)
+    files = [path.read_bytes() for path in (home / "views").rglob("*") if path.is_file()]
+    kept = [name for name in ("r1", "r2") if f"<{vocab.run_iri(name)}>" in str(quads(second))]
+    assert (any(b"Zacharias" in data for data in files), kept) == (False, ["r2"])
 
 
 def test_a_child_of_a_private_run_is_private_though_it_came_in_first(home):
@@ -388,7 +429,7 @@ def expected():
     return found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(histories=st.lists(st.lists(events, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_an_open_snapshot_holds_the_open_graphs_exactly(tmp_path_factory, histories):
     home = tmp_path_factory.mktemp("random") / "home"
