@@ -1,6 +1,8 @@
 """Appending beside a private project: limits of tokens, and what names mean to whom."""
 
+import concurrent.futures
 import json
+import time
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -225,6 +227,27 @@ def test_lineage_that_crosses_into_a_private_project_shows_a_restricted_node(cli
     assert found == [(hidden, [edge]), (shown, [edge])]
     # A thing that nobody described looks the same.
     assert walked(clients[1], "stranger", sizes[1]) == (hidden, [edge])
+
+
+def test_an_operator_stops_a_members_query_without_reading_it(clients):
+    terms = " ".join(f"?a{n} ?b{n} ?c{n} ." for n in range(6))
+    slow = f"SELECT (COUNT(*) AS ?n) {{ {terms} FILTER(?a0 != <urn:{WORD}>) }}"
+    path = "/sparql?" + urlencode({"query": slow})
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(clients[0].ask, "mia", "GET", path)
+        deadline_s = time.monotonic() + 20
+        rows = []
+        while not rows and time.monotonic() < deadline_s:
+            rows = clients[0].ask("operator", "GET", "/queries/running").json["queries"]
+        (row,) = rows
+        stopped = clients[0].ask("operator", "DELETE", f"/queries/running/{row['number']}").status
+        answer = asked.result()
+    assert (row["who"], row["query"], stopped, answer.status) == (
+        "mia@example.org",
+        None,
+        204,
+        503,
+    )
 
 
 def test_a_path_on_the_servers_machine_is_no_name(clients, tmp_path):

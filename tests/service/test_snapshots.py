@@ -160,6 +160,22 @@ def test_as_many_views_are_kept_as_may_and_the_one_used_longest_ago_goes(home):
     assert found == ((True, ["one"]), [False, True, False], ["view-1", "view-3"])
 
 
+def test_a_view_whose_files_are_damaged_is_built_anew(home):
+    record("one", "secret")
+    record("two", "other")
+
+    async def use(keeper):
+        async with keeper.lend(without("secret")) as old:
+            index = next(old.folder.parent.glob("index"))
+            for path in index.glob("*.sst"):
+                path.write_bytes(b"damaged")
+            await keeper.rebuild(old)
+            async with keeper.lend(without("secret")) as new:
+                return old.folder != new.folder, labels(new)
+
+    assert with_keeper(use) == (True, ["two"])
+
+
 def test_views_of_a_home_without_a_ledger_say_so(home):
     async def use(keeper):
         with pytest.raises(NotFoundError, match="nothing has been recorded"):
