@@ -365,6 +365,8 @@ class QueryPool:
         return sorted(set(body.splitlines(keepends=True)))
 
     async def _watched(self, request: Request | ParseRequest, *, who: str) -> PoolAnswer:
+        if self._is_closed:
+            raise TooBusyError("the server is stopping; ask again when it is back")
         if len(self.running) >= self.limits.workers + self.limits.queue:
             raise TooBusyError(
                 f"{len(self.running)} queries are running or waiting, which is all that may;"

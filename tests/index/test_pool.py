@@ -159,6 +159,29 @@ def test_more_than_may_wait_is_refused_at_once(folder):
     assert with_pool(use) == b"true"
 
 
+def test_a_pool_that_was_closed_starts_nothing_more(folder):
+    async def use(pool):
+        await pool.close()
+        with pytest.raises(TooBusyError, match="stopping"):
+            await pool.run(request(folder, "ASK {}"), who="me")
+        return pool._all
+
+    assert with_pool(use) == set()
+
+
+def test_a_query_of_our_own_is_not_looked_through(folder):
+    # A step of a walk over long IRIs is longer than a foreign query may be.
+    long = " ".join(f"<urn:{'x' * 3000}{n}>" for n in range(500))
+    query = f"SELECT ?x {{ VALUES ?x {{ {long} }} ?x ?p ?o }}"
+
+    async def use(pool):
+        with pytest.raises(ProvgraphError, match="KiB"):
+            await pool.run(request(folder, query), who="me")
+        return (await pool.run(request(folder, query, is_ours=True), who="me")).body
+
+    assert with_pool(use) == b"?x\n"
+
+
 def test_a_worker_has_no_sockets_and_starts_no_programs(folder):
     # The words are refused first; here the worker itself is asked, past that refusal.
     async def use(pool):
