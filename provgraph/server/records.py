@@ -28,7 +28,13 @@ from provgraph.seal.entry import RECORD
 from provgraph.server.endpoints import Call, Endpoint
 from provgraph.server.guard import INGEST
 from provgraph.server.problems import HttpError
-from provgraph.service.ingesting import MAX_BATCH, Incoming, IncomingFacts, IncomingSealed
+from provgraph.service.ingesting import (
+    MAX_BATCH,
+    HandedOver,
+    Incoming,
+    IncomingFacts,
+    IncomingSealed,
+)
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 # Bodies that are being taken in at once; beyond it a client is asked to wait.
@@ -67,7 +73,7 @@ async def post(call: Call) -> Response:
 
 
 async def take_in(call: Call, *, size_bytes: int, read: Callable[[], list[Incoming]]) -> Response:
-    """Read items, in a thread, and take them in; answer with their receipts.
+    """Read items, in the ingest thread, and take them in; answer with their receipts.
 
     Raises:
         HttpError: what `read` raises; 403; 429, too much is being taken in.
@@ -78,10 +84,22 @@ async def take_in(call: Call, *, size_bytes: int, read: Callable[[], list[Incomi
         raise HttpError(429, "Too many records at once", "others are being taken in; come again")
     services.waiting_bytes += size_bytes
     try:
-        items = await asyncio.to_thread(read)
-        await asyncio.to_thread(_require_rights, call, items)
         ingest = await services.ingest()
-        taken = await asyncio.to_thread(ingest.take, items, view=call.view)
+        view = call.view
+
+        def begin() -> HandedOver:
+            items = read()
+            _require_rights(call, items)
+            return ingest.hand_over(items, view=view)
+
+        # One thread for all: several would only fight for the interpreter, at twice the cost.
+        loop = asyncio.get_running_loop()
+        handed = await loop.run_in_executor(services.ingest_thread, begin)
+        committed = asyncio.wrap_future(handed.committed)
+        # Whatever becomes of this request, the commit goes on: `wait` cancels nothing.
+        await asyncio.wait([committed])
+        committed.exception()  # told by `finish`
+        taken = await loop.run_in_executor(services.ingest_thread, ingest.finish, handed)
     finally:
         services.waiting_bytes -= size_bytes
     services.snapshots.grown()

@@ -60,6 +60,10 @@ class Services:
     waiting_bytes: int = 0
     """Of records that are being taken in."""
     _ingest: Ingest | None = None
+    ingest_thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="provgraph-ingest")
+    )
+    """Reads, converts and seals what comes in."""
     trail: TrailWriter | None = None
     watch: Watch = field(default_factory=Watch)
     counts: dict[View, tuple[int, dict[str, int]]] = field(default_factory=dict)
@@ -207,6 +211,7 @@ class Services:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # What was handed over is committed before anything else ends.
+        await asyncio.to_thread(self.ingest_thread.shutdown)
         if self._ingest is not None:
             await asyncio.to_thread(self._ingest.close)
         await self.pool.close()

@@ -77,6 +77,16 @@ class Taken:
     is_new: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """A batch on its way into the ledger; `committed` is done after the COMMIT, or has its error."""
+
+    batch: Sequence[Incoming]
+    prepared: Sequence[Receipt | list[Pending]]
+    pending: Sequence[Pending]
+    committed: Future[list[Position]]
+
+
 class Ingest:
     """Takes batches in. Use it as a context manager, or call `close`."""
 
@@ -120,16 +130,38 @@ class Ingest:
             ConflictError: a record of that name is there with other content.
             StorageError: the bytes could not be made durable.
         """
+        return self.finish(self.hand_over(batch, view=view))
+
+    def hand_over(self, batch: Sequence[Incoming], *, view: View = FULL) -> HandedOver:
+        """Convert and seal a batch and give it to the committer; `finish` it once that is done.
+
+        Raises:
+            FormatError, UntrustedError, ConflictError: as `take`; nothing was handed over then.
+        """
         with self._lock:
             prepared = [self._prepare(place, item, view) for place, item in enumerate(batch)]
         pending = [one for each in prepared if isinstance(each, list) for one in each]
+        committed: Future[list[Position]] = Future()
+        if pending:
+            committed = self._committer.submit(pending)
+        else:
+            committed.set_result([])
+        return HandedOver(batch=batch, prepared=prepared, pending=pending, committed=committed)
+
+    def finish(self, handed: HandedOver) -> list[Taken]:
+        """Wait for the commit of a batch that was handed over, and say where its items stand.
+
+        Raises:
+            ConflictError, StorageError: as `take`.
+        """
         try:
-            positions = self._submit(pending)
+            positions = handed.committed.result()
         except ConflictError:
             # The same record may have come in twice at once, sealed at two moments: the first
             # counts, and this one is where that one is.
-            return self._as_found(batch, prepared)
-        return self._merged(prepared, positions)
+            return self._as_found(handed.batch, handed.prepared)
+        self._remember(handed.pending)
+        return self._merged(handed.prepared, positions)
 
     def take_graph(self, item: IncomingGraph) -> Taken:
         """Take a foreign graph in, with the record of its import; again, it changes nothing.
@@ -162,9 +194,12 @@ class Ingest:
             return []
         future: Future[list[Position]] = self._committer.submit(pending)
         positions = future.result()
+        self._remember(pending)
+        return positions
+
+    def _remember(self, pending: Sequence[Pending]) -> None:
         self._known.update(each.iri for each in pending if "/record/environment-" in each.iri)
         self._known.update(each.iri for each in pending if "/record/source-" in each.iri)
-        return positions
 
     def _prepare(self, place: int, item: Incoming, view: View) -> Receipt | list[Pending]:
         try:
