@@ -20,6 +20,7 @@ SECTIONS = [
     "## Export and verify",
     "## Checking a ledger",
     "## Start and install",
+    "## Serving",
 ]
 
 

@@ -92,7 +92,7 @@ async def take_in(call: Call, *, size_bytes: int, read: Callable[[], list[Incomi
             _require_rights(call, items)
             return ingest.hand_over(items, view=view)
 
-        # One thread for all: several would only fight for the interpreter, at twice the cost.
+        # One thread for all: conversion holds the interpreter, and several would only contend for it.
         loop = asyncio.get_running_loop()
         handed = await loop.run_in_executor(services.ingest_thread, begin)
         committed = asyncio.wrap_future(handed.committed)

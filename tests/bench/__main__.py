@@ -1,8 +1,8 @@
 """`python -m tests.bench`: run all benchmarks and write docs/benchmarks.md.
 
 `--quick` does just enough to see that everything runs, and its figures mean nothing; `--only` picks
-subjects; `--no-mlflow` leaves the comparison out. Only a full run may replace docs/benchmarks.md:
-everything else is printed.
+subjects; `--no-mlflow` leaves the comparison out. Only a full run replaces docs/benchmarks.md;
+everything else is printed, and `--update` puts whole sections of `--only` into it, with their targets.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.bench import (
     recording,
     report,
     sealing,
+    serving,
     starting,
     verifying,
 )
@@ -40,6 +41,7 @@ SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "export_verify": export_verify.run,
     "verifying": verifying.run,
     "starting": starting.run,
+    "serving": serving.run,
 }
 
 
@@ -49,13 +51,16 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="only see that everything runs")
     parser.add_argument("--no-mlflow", action="store_true", help="leave MLflow out")
     parser.add_argument("--only", choices=SUBJECTS, action="append", help="repeatable")
+    parser.add_argument(
+        "--update", action="store_true", help="put the sections of --only into the document, too"
+    )
     arguments = parser.parse_args()
     scale = QUICK if arguments.quick else FULL
     wanted = arguments.only or list(SUBJECTS)
     sections = []
     with new_stores(with_mlflow=not arguments.no_mlflow) as stores:
         for name, subject in SUBJECTS.items():
-            if name in wanted or name == "recording":
+            if name in wanted or (name == "recording" and wanted != ["serving"]):
                 print(f"{name} …", file=sys.stderr, flush=True)
                 sections.append(subject(stores, scale))
     text = report.render(sections, scale=scale)
@@ -65,6 +70,9 @@ def main() -> int:
         print(f"wrote {DOCUMENT}", file=sys.stderr)
     else:
         print(text)
+        if arguments.update and scale is FULL and not arguments.no_mlflow:
+            DOCUMENT.write_text(report.updated(DOCUMENT.read_text("utf-8"), sections), "utf-8")
+            print(f"updated {DOCUMENT}", file=sys.stderr)
     return 0
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from tests.bench.results import FULL, Scale, Section, Table, Target
 
-_VERSIONS = ("provgraph", "mlflow", "sqlalchemy", "pyoxigraph", "cryptography")
+_VERSIONS = ("provgraph", "mlflow", "sqlalchemy", "pyoxigraph", "oxigraph", "cryptography")
 
 _HEAD = """\
 # Speed and size
@@ -38,6 +38,33 @@ def render(sections: Sequence[Section], *, scale: Scale) -> str:
         targets=table(_targets(targets)),
     )
     return "\n".join([head, *map(_section, sections)])
+
+
+def updated(document: str, sections: Sequence[Section]) -> str:
+    """Return a document with these sections and their targets in place of the older ones."""
+    for section in sections:
+        rows = table(_targets(section.targets)).splitlines()[2:]
+        known = {f"| {each.what} |" for each in section.targets}
+        lines = [
+            line
+            for line in document.splitlines()
+            if not any(line.startswith(each) for each in known)
+        ]
+        head = lines.index("## Targets")
+        end = next(
+            place
+            for place, line in enumerate(lines)
+            if place > head + 2 and not line.startswith("|")
+        )
+        lines[end:end] = rows
+        document = "\n".join(lines) + "\n"
+        title = f"## {section.title}\n"
+        before, _, after = document.partition(title)
+        _, mark, rest = after.partition("\n## ")
+        document = (
+            before.rstrip("\n") + "\n\n" + _section(section) + (f"{mark}{rest}" if mark else "")
+        )
+    return document
 
 
 def table(content: Table) -> str:

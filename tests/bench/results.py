@@ -46,6 +46,7 @@ class Scale:
     verified: int  # entries of a ledger that is checked whole
     indexed: int  # entries of an index that is checked against its ledger
     leaves: int  # of a tree in which entries are proved
+    serving_s: float  # that clients record over HTTP
 
     @property
     def runs(self) -> int:
@@ -61,5 +62,15 @@ FULL = Scale(
     verified=100_000,
     indexed=10_000,
     leaves=10_000_000,
+    serving_s=60.0,
 )
-QUICK = Scale(blocks=2, block_runs=6, records=4, repeats=2, verified=40, indexed=20, leaves=1_000)
+QUICK = Scale(
+    blocks=2,
+    block_runs=6,
+    records=4,
+    repeats=2,
+    verified=40,
+    indexed=20,
+    leaves=1_000,
+    serving_s=1.0,
+)
