@@ -98,8 +98,18 @@ class Index:
                 # What records say is in it, as much as in the ledger; the engine would let all read.
                 self.folder.mkdir(mode=0o700, exist_ok=True)
                 self.folder.chmod(0o700)
+                self._forget_diaries()
             self._opened = ox.Store(str(self.folder))
         return self._opened
+
+    def _forget_diaries(self) -> None:
+        """Delete what the engine noted at earlier openings but the last.
+
+        It begins a diary of 140 kB at each, and would keep a thousand of them: more than the index of
+        as many runs. Nothing reads them.
+        """
+        for diary in self.folder.glob("LOG.old.*"):
+            diary.unlink(missing_ok=True)
 
     def close_store(self) -> None:
         """Let go of the store while keeping the lock, so that a worker may read the folder."""

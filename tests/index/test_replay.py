@@ -65,6 +65,17 @@ def test_a_later_record_is_replayed_and_an_earlier_one_is_not_written_again(hist
         assert index.quad_count() > before
 
 
+def test_diaries_of_earlier_openings_do_not_pile_up(history):
+    assert_index_equals_ledger(history)
+    for _ in range(5):
+        with open_index(history / "index", wait_s=5) as index:
+            assert index.watermark() is not None
+    # The one before the last opening is left for whoever looks into damage.
+    assert len(list((history / "index").glob("LOG.old.*"))) == 1
+    assert (history / "index" / "LOG").exists()
+    assert_index_equals_ledger(history)
+
+
 def test_a_lost_index_is_built_from_nothing(history):
     size = assert_index_equals_ledger(history)
     shutil.rmtree(history / "index")
