@@ -60,7 +60,7 @@ FULL = Scale(
     records=100,
     repeats=15,
     verified=100_000,
-    indexed=10_000,
+    indexed=30_000,
     leaves=10_000_000,
     serving_s=60.0,
 )
