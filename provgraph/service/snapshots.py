@@ -33,6 +33,7 @@ from provgraph.errors import (
 )
 from provgraph.index.store import open_index
 from provgraph.service.asking import bring_up_to_date, rebuild_index
+from provgraph.service.catching_up import WORTH_A_PROCESS, catch_up_elsewhere
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.view_index import ViewIndex
 from provgraph.settings import Settings
@@ -289,8 +290,13 @@ class SnapshotKeeper:
         with readable_ledger(settings) as ledger:
             if not is_forced and ledger.size() == self.ledger_size:
                 return None
+            is_far = ledger.size() - (self.ledger_size or 0) >= WORTH_A_PROCESS
+            if is_far:
+                catch_up_elsewhere(settings)
             with open_index(index_folder(settings), wait_s=settings.index_wait_s) as index:
-                size = bring_up_to_date(index, ledger)
+                mark = index.watermark() if is_far else None
+                # What came in since is for the next snapshot, or there would be much of it here.
+                size = bring_up_to_date(index, ledger) if mark is None else mark.size
                 folder = self._folder / f"{size:012d}-{secrets.token_hex(4)}"
                 try:
                     index.snapshot(folder)
