@@ -31,8 +31,13 @@ class Server:
     session: int
 
     def cpu_s(self) -> float:
-        """Return user and system time of all its processes that live."""
-        return sum(float(each[11]) + float(each[12]) for each in self._stats()) / _TICKS
+        """Return user and system time of all its processes, those that have ended among them."""
+        return sum(sum(map(float, each[11:15])) for each in self._stats()) / _TICKS
+
+    def own_cpu_s(self) -> float:
+        """Return user and system time of its first process alone."""
+        text = Path(f"/proc/{self.session}/stat").read_text("ascii", "replace")
+        return sum(map(float, text.rpartition(")")[2].split()[11:13])) / _TICKS
 
     def memory_bytes(self) -> int:
         """Return the resident memory of its first process."""
@@ -161,6 +166,7 @@ class Load:
     done: int
     request_s: list[float]
     cpu_s: float
+    own_cpu_s: float  # of the server's first process
     wall_s: float
     memory_bytes: tuple[int, int]  # after a third, at the end
 
@@ -196,7 +202,7 @@ def loaded(
 
     steps = [work(number) for number in range(clients)]
     threads = [threading.Thread(target=run, args=(step,)) for step in steps]
-    cpu_s = server.cpu_s()
+    cpu_s, own_cpu_s = server.cpu_s(), server.own_cpu_s()
     for each in threads:
         each.start()
     time.sleep(seconds / 3)
@@ -209,6 +215,7 @@ def loaded(
         done=done,
         request_s=sorted(request_s),
         cpu_s=server.cpu_s() - cpu_s,
+        own_cpu_s=server.own_cpu_s() - own_cpu_s,
         wall_s=time.monotonic() - began_s,
         memory_bytes=(early, server.memory_bytes()),
     )
