@@ -156,6 +156,13 @@ class SnapshotKeeper:
             IndexUnavailableError: the first snapshot is not made, or not within the time.
         """
         kept = self._kept(view)
+        if min_size > kept.ledger_size:
+            # What nobody has recorded is not waited for.
+            has = await asyncio.to_thread(self._recorded)
+            if min_size > has:
+                raise NotFoundError(
+                    f"expected an index over at least {min_size} ledger entries, the ledger has {has}"
+                )
         kept.used_s = time.monotonic()
         kept.users += 1
         try:
@@ -207,6 +214,14 @@ class SnapshotKeeper:
         kept = self._views.pop(view)
         assert kept.folder is not None, "the full view is not among them"
         shutil.rmtree(kept.folder, ignore_errors=True)
+
+    def _recorded(self) -> int:
+        """Return how many entries the ledger has now."""
+        try:
+            with readable_ledger(self._settings) as ledger:
+                return ledger.size()
+        except NotFoundError:
+            return 0
 
     async def _wait(self, kept: _Kept, *, min_size: int, timeout_s: float) -> None:
         self._begin(kept)
