@@ -109,7 +109,14 @@ def access_of(
 class TrailWriter:
     """The thread that commits rows. `add` hands one over and does not wait."""
 
-    def __init__(self, path: Path, *, signer: Signer, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        signer: Signer,
+        clock: Callable[[], datetime],
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
         """Open the trail, made first where there is none, and start the thread.
 
         Raises:
@@ -119,7 +126,9 @@ class TrailWriter:
         self.problem: str | None = None
         """Why rows cannot be written now, None when they can."""
         self._signer = signer
-        self._queue: queue.Queue[Access | None] = queue.Queue(MAX_WAITING)
+        self._max_waiting = max_waiting
+        self._queue: queue.Queue[Access | None] = queue.Queue(max_waiting)
+        self._is_closing = threading.Event()
         if not path.exists():
             _create(path, signer, clock)
         self._db = _connect(path, read_only=False)
@@ -150,16 +159,18 @@ class TrailWriter:
             raise StorageError("the access trail is behind; ask again in a moment") from None
 
     def close(self) -> None:
-        """Commit what was handed over, and end the thread."""
-        self._queue.put(None)
+        """Commit what was handed over, as far as the disk takes it, and end the thread."""
+        self._is_closing.set()
+        # The end of the queue wakes the thread; where it is full the thread is not asleep.
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
         self._thread.join()
         self._db.close()
 
     def _run(self) -> None:
         kept: list[Access] = []
-        is_open = True
-        while is_open or kept:
-            is_open = self._take(kept) and is_open
+        while kept or not (self._is_closing.is_set() and self._queue.empty()):
+            self._take(kept)
             if not kept:
                 continue
             try:
@@ -171,24 +182,23 @@ class TrailWriter:
                 # it is.
                 self.problem = f"the access trail cannot be written: {error}"
                 logger.warning("trail not written rows=%d error=%s", len(kept), error)
-                if not is_open:
+                if self._is_closing.wait(1.0):
+                    logger.warning("rows lost with the server's end rows=%d", len(kept))
                     return
-                threading.Event().wait(1.0)
 
-    def _take(self, kept: list[Access]) -> bool:
-        """Wait for rows, and collect what else comes within a moment; whether more can come."""
+    def _take(self, kept: list[Access]) -> None:
+        """Wait for rows, and collect what else comes within a moment."""
         deadline_s = time.monotonic() + (COMMIT_EVERY_S if kept else 3600.0)
-        while (left_s := deadline_s - time.monotonic()) > 0 and len(kept) < MAX_WAITING:
+        while (left_s := deadline_s - time.monotonic()) > 0 and len(kept) < self._max_waiting:
             try:
                 row = self._queue.get(timeout=left_s)
             except queue.Empty:
-                return True
+                row = None
             if row is None:
-                return False
+                return
             if not kept:
                 deadline_s = time.monotonic() + COMMIT_EVERY_S
             kept.append(row)
-        return True
 
     def _commit(self, rows: Sequence[Access]) -> None:
         self._db.execute("BEGIN IMMEDIATE")

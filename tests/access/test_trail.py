@@ -1,6 +1,7 @@
 """The access trail: rows under a signed tree; what is changed, taken out or cut off is seen."""
 
 import sqlite3
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from provgraph.access.trail import (
     select,
     verify_trail,
 )
-from provgraph.errors import NotFoundError, UntrustedError
+from provgraph.errors import NotFoundError, StorageError, UntrustedError
 from provgraph.seal.keys import generate_signer
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -124,6 +125,18 @@ def test_a_writer_does_not_go_on_from_rows_that_were_changed(trail, signer):
     change(trail, "UPDATE access SET nodes = zeroblob(length(nodes)) WHERE position = 19")
     with pytest.raises(UntrustedError, match="not those that were signed"):
         TrailWriter(trail, signer=signer, clock=lambda: START)
+
+
+def test_a_writer_whose_disk_takes_nothing_can_be_closed(trail, signer):
+    writer = TrailWriter(trail, signer=signer, clock=lambda: START, max_waiting=3)
+    change(trail, "DROP TABLE access")
+    with pytest.raises(StorageError, match="is behind"):
+        for number in range(100):
+            writer.add(access(number))
+    closing = threading.Thread(target=writer.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert (closing.is_alive(), "cannot be written" in writer.problem) == (False, True)
 
 
 def test_no_trail_is_told(tmp_path):
