@@ -469,7 +469,3 @@ class Notice:
 
 
 KeyDecision = KeyAddition | KeyRevocation
-LaterFact = Deployment | Observation | Approval | Retraction
-Record = (
-    Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment | GraphImport | Notice
-)

@@ -29,6 +29,7 @@ from provgraph.convert.verification import verification_sheet
 from provgraph.convert.witnesses import appointment
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.frozen import as_dict, dataclass
+from provgraph.recordable import Record
 from provgraph.records import (
     MEASURING_ROLES,
     RECORD_VERSION,
@@ -45,7 +46,6 @@ from provgraph.records import (
     Notice,
     Observation,
     Package,
-    Record,
     Retraction,
     Run,
     SourceCode,

@@ -23,7 +23,8 @@ from provgraph.access.verdict import judge
 from provgraph.capture.facts import decode, find_fault
 from provgraph.digests import Digest
 from provgraph.errors import FormatError
-from provgraph.records import Approval, Deployment, LaterFact, Observation, Retraction, Run
+from provgraph.recordable import LATER_FACTS, LaterFact
+from provgraph.records import Approval, Run
 from provgraph.seal.entry import RECORD
 from provgraph.server.endpoints import Call, Endpoint
 from provgraph.server.guard import INGEST
@@ -40,13 +41,7 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 # Bodies that are being taken in at once; beyond it a client is asked to wait.
 MAX_WAITING_BYTES: Final = 256 * 1024 * 1024
 
-KINDS: Final[Mapping[str, type[Run | LaterFact]]] = {
-    "run": Run,
-    "deployment": Deployment,
-    "observation": Observation,
-    "approval": Approval,
-    "retraction": Retraction,
-}
+KINDS: Final[Mapping[str, type[Run | LaterFact]]] = {"run": Run, **LATER_FACTS}
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 

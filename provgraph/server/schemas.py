@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from provgraph.digests import Digest
-from provgraph.records import Approval, Deployment, Observation, Retraction, Run
+from provgraph.recordable import LATER_FACTS
+from provgraph.records import Run
 
 _LEAVES: Final[Mapping[Any, Mapping[str, Any]]] = {
     str: {"type": "string"},
@@ -76,13 +77,7 @@ def _reference(kind: type, made: dict[str, Any]) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 
-_KINDS: Final = {
-    "run": Run,
-    "deployment": Deployment,
-    "observation": Observation,
-    "approval": Approval,
-    "retraction": Retraction,
-}
+_KINDS: Final[Mapping[str, type]] = {"run": Run, **LATER_FACTS}
 _ATTACHMENTS: Final = {
     "type": "object",
     "description": "bytes that the record names by digest, in base64",

@@ -32,12 +32,12 @@ from provgraph.capture.values import (
 )
 from provgraph.errors import CaptureError, LedgerError, ProvgraphError, UntrustedError
 from provgraph.loading import import_lock
+from provgraph.recordable import AboutThing, LaterFact
 from provgraph.records import (
     Agent,
     Approval,
     Deployment,
     Entity,
-    LaterFact,
     Missing,
     Note,
     Observation,
@@ -359,7 +359,7 @@ def _record(what: str, record: LaterFact, *, called: str | None) -> Receipt | No
         if called is not None:
             with writable_ledger(settings) as ledger:
                 found = about(ledger, record, called)
-        unknown = () if isinstance(found, Retraction) else found.model.missing
+        unknown = () if isinstance(found, AboutThing) else found.model.missing
         for missing in (*found.missing, *unknown):
             say(f"{what}: {missing.field} is not known: {missing.reason}")
         return recording.write_record(settings, found, record_id=record.id)

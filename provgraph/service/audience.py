@@ -15,7 +15,8 @@ from provgraph.access.views import FULL, View
 from provgraph.errors import StorageError
 from provgraph.ledger.names import Names, ShownNames
 from provgraph.ledger.reading import LedgerReader
-from provgraph.records import Record, Run
+from provgraph.recordable import Record
+from provgraph.records import Run
 from provgraph.service.home import utc_now
 from provgraph.service.visibility import open_visibility
 from provgraph.settings import Settings

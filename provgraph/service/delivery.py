@@ -29,7 +29,7 @@ from provgraph.capture.state import RunState
 from provgraph.digests import Digest
 from provgraph.errors import LedgerError, ProvgraphError, StorageError, UnreachableError
 from provgraph.outgoing import send
-from provgraph.records import LaterFact
+from provgraph.recordable import LaterFact
 from provgraph.settings import Settings
 
 TOKEN_VARIABLE: Final = "PROVGRAPH_TOKEN"  # noqa: S105 - the variable's name, not a secret

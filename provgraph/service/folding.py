@@ -16,7 +16,8 @@ from typing import Any, Final
 from provgraph.capture.facts import decode, encode
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.frozen import field_names, replace
-from provgraph.records import Missing, Record
+from provgraph.recordable import Record
+from provgraph.records import Missing
 
 KEPT: Final = (1000, 100, 10)
 """Lengths of list to try, one after the other, until the graph is small enough."""

@@ -23,7 +23,8 @@ from provgraph.digests import Digest
 from provgraph.errors import ConflictError, FormatError, ProvgraphError
 from provgraph.ledger.group import Committer
 from provgraph.ledger.rows import Pending, Position
-from provgraph.records import Approval, GraphImport, LaterFact, Notice, Run
+from provgraph.recordable import LaterFact
+from provgraph.records import Approval, GraphImport, Notice, Run
 from provgraph.seal.entry import RECORD
 from provgraph.seal.proof import Seal, seal, verify_seal
 from provgraph.service.audience import Audience

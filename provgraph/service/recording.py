@@ -24,11 +24,11 @@ from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import NameRow, Pending
 from provgraph.ledger.sqlite import Ledger
 from provgraph.loading import import_lock
+from provgraph.recordable import Record
 from provgraph.records import (
     Entity,
     Environment,
     Missing,
-    Record,
     Run,
     SourceCode,
     Step,

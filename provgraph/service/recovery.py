@@ -7,11 +7,10 @@ is taken over by its lock, so of two that look at once one seals it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from provgraph.capture import journal
 from provgraph.capture.facts import Fact, decode, encode
@@ -19,18 +18,11 @@ from provgraph.capture.sinks import Receipt
 from provgraph.capture.state import RunState, replay
 from provgraph.capture.values import describe_error
 from provgraph.errors import FormatError, ProvgraphError
-from provgraph.records import Approval, Deployment, LaterFact, Observation, Retraction
+from provgraph.recordable import LATER_FACTS, LaterFact
 from provgraph.service.home import writable_ledger
 from provgraph.service.recording import LocalSink, write_record
 from provgraph.service.things import about
 from provgraph.settings import Settings
-
-_RECORD_KINDS: Final[Mapping[str, type[LaterFact]]] = {
-    "deployment": Deployment,
-    "observation": Observation,
-    "approval": Approval,
-    "retraction": Retraction,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +107,7 @@ def spool(
     Raises:
         OSError: there is nowhere to keep it.
     """
-    kind = next(name for name, each in _RECORD_KINDS.items() if each is type(record))
+    kind = next(name for name, each in LATER_FACTS.items() if each is type(record))
     fact: Fact = {"f": "record", "kind": kind, "record": record_id, "value": encode(record)}
     if called is not None:
         fact["called"] = called
@@ -167,7 +159,7 @@ def _facts(path: Path) -> Iterator[Fact]:
 
 
 def _write_spooled(settings: Settings, fact: Fact) -> Receipt:
-    kind = _RECORD_KINDS.get(fact["kind"])
+    kind = LATER_FACTS.get(fact["kind"])
     if kind is None:
         raise FormatError(f"unknown kind of record {fact['kind']!r}: it is from a later version")
     record: LaterFact = decode(kind, fact["value"])

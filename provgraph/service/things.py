@@ -18,7 +18,8 @@ from provgraph.errors import CaptureError, FormatError, NotFoundError, UsageErro
 from provgraph.frozen import dataclass, replace
 from provgraph.ledger.names import Names
 from provgraph.ledger.rows import StoredName
-from provgraph.records import Entity, LaterFact, Missing, Retraction
+from provgraph.recordable import AboutThing, LaterFact
+from provgraph.records import Entity, Missing
 from provgraph.service.folding import visible
 
 KINDS: Final = ("model", "dataset", "feature-set", "file", "run")
@@ -108,7 +109,7 @@ def about(ledger: Names, record: LaterFact, called: str, *, finds_files: bool = 
             recorded as unknown.
         UsageError: a retraction of what several things are called.
     """
-    if not isinstance(record, Retraction):
+    if not isinstance(record, AboutThing):
         return replace(record, model=model_entity(ledger, called, finds_files=finds_files))
     found = resolve(ledger, called, finds_files=finds_files)
     if len(found.iris) > 1:

@@ -23,6 +23,7 @@ from provgraph import vocab
 from provgraph.capture.series import Points
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.ledger.sqlite import Ledger
+from provgraph.recordable import Record
 from provgraph.records import (
     Accelerator,
     Agent,
@@ -38,7 +39,6 @@ from provgraph.records import (
     Note,
     Observation,
     Package,
-    Record,
     Retraction,
     Run,
     Series,

@@ -20,13 +20,13 @@ from story import (
 import provgraph
 from provgraph.cli.main import main
 from provgraph.cli.output import native
+from provgraph.recordable import Record
 from provgraph.records import (
     Entity,
     Generation,
     Missing,
     Note,
     Package,
-    Record,
     Retraction,
     Run,
     Usage,

@@ -1,0 +1,41 @@
+"""Everything that may be recorded, in one table: what a later fact is called, and its class.
+
+Whoever takes records in (`POST /records`, the spool, the schemas of the API) derives from `LATER_FACTS`
+what it accepts, so that a new kind needs one line here, its class, and its conversion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from provgraph.records import (
+    Appointment,
+    Approval,
+    Deployment,
+    GraphImport,
+    KeyDecision,
+    Notice,
+    Observation,
+    Retraction,
+    Run,
+    Tombstone,
+    Verification,
+)
+
+AboutModel = Deployment | Observation | Approval
+"""Later facts with a `model`, which may be given by name and is looked up when it is recorded."""
+AboutThing = Retraction
+"""Later facts with a `target`: the IRI of any thing, looked up likewise."""
+LaterFact = AboutModel | AboutThing
+Record = (
+    Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment | GraphImport | Notice
+)
+
+LATER_FACTS: Final[Mapping[str, type[LaterFact]]] = {
+    "deployment": Deployment,
+    "observation": Observation,
+    "approval": Approval,
+    "retraction": Retraction,
+}
+"""What a later fact is called, in IRIs and in `POST /records`, and its class."""
