@@ -30,7 +30,7 @@ from provgraph.cli.output import (
     write_data,
 )
 from provgraph.errors import UsageError
-from provgraph.query.catalogue import CannedQuery, catalogue, find
+from provgraph.query.catalogue import catalogue, find
 
 RDF_FORMATS = ("turtle", "ntriples", "jsonld")
 
@@ -165,17 +165,8 @@ def _list() -> int:
         out.print(f"[bold]{query.id}[/bold]  {query.name:<18} {query.title}")
         for parameter in query.parameters:
             out.print(f"      --param {parameter.name}=…   [dim]{parameter.help}[/dim]")
-    out.print(f"\nExample: {_example(catalogue()[0])}")
+    out.print(f"\nExample: {catalogue()[0].example}")
     return 0
-
-
-def _example(query: CannedQuery) -> str:
-    samples = {"experiment": "first-try", "dataset": "customers.csv", "before": "churn:2"}
-    given = " ".join(
-        f"--param {parameter.name}={samples.get(parameter.name, 'churn:3')}"
-        for parameter in query.parameters
-    )
-    return f"provgraph query {query.id} {given}"
 
 
 def _footer(rows: int, ledger_size: int, *, empty: str = "") -> str:

@@ -29,8 +29,10 @@ from provgraph.index.store import (
 )
 from provgraph.ledger.sqlite import Ledger
 from provgraph.query import catalogue, erasures, lineage, roots
+from provgraph.query.catalogue import CannedQuery
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
+from provgraph.query.reporting import Entries, Material
 from provgraph.seal.entry import TOMBSTONE, parse_entry
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.recovery import Recovered, recover
@@ -149,7 +151,7 @@ class Reader:
             raise UsageError(f"{text} names {len(iris)} contents; say which by digest: {choices}")
         return iris[0]
 
-    def ask(self, name: str, values: Mapping[str, str]) -> Answer:
+    def ask(self, name: str, values: Mapping[str, object]) -> Answer:
         """Answer a canned query.
 
         Raises:
@@ -165,7 +167,7 @@ class Reader:
             about.extend(found)
             return found
 
-        solutions = self.index.select(query.bind(values, resolve=content))
+        solutions = self._answered(query, query.values(values, resolve=content))
         count = self.erased_records()
         touched = self.erased(_iris_in(solutions.rows) | set(about)) if count else {}
         columns, rows = self._say_erased(solutions, touched)
@@ -179,6 +181,23 @@ class Reader:
             erased={iri: touched[iri] for iri in about if iri in touched},
             erased_records=count,
         )
+
+    def _answered(self, query: CannedQuery, values: Mapping[str, tuple[Term, ...]]) -> Solutions:
+        found = self.index.select(query.bound(values))
+        report = query.load()
+        if report is None:
+            return found
+        table = report(
+            Material(
+                query=query,
+                values=values,
+                found=found,
+                select=self.index.select,
+                entries=Entries(self.ledger, size=self.ledger_size),
+                settings=self.settings,
+            )
+        )
+        return Solutions(columns=table.columns, rows=tuple(table.rows))
 
     def _say_erased(
         self, solutions: Solutions, touched: Mapping[str, tuple[Erasure, ...]]

@@ -1,0 +1,1 @@
+"""Questions answered in Python from the rows of a query; see `provgraph.query.reporting`."""
