@@ -40,16 +40,17 @@ _NAMES: Final = (
 )
 _NAMES_OF_VERSION: Final = (
     "SELECT position, version, iri FROM name WHERE kind = ? AND name = ? AND version = ?"
-    " ORDER BY position, version, iri"
+    " AND version <> '' ORDER BY position, version, iri"
 )
 _NAMES_OF_KIND: Final = "SELECT position, name, version, iri FROM name WHERE kind = ? ORDER BY position, name, version, iri"
+_NAMES_WITHOUT_VERSION: Final = _NAMES_OF_VERSION.replace("<> ''", "= ''")
 # The version that came in last, however often an older one was named again since. Backwards along
 # the primary key: the first row that no earlier row of its version precedes.
 _LAST_NAME_BUT: Final = (
     "SELECT position, version, iri FROM name AS late WHERE kind = ? AND name = ?"
     " AND version NOT IN (?, '') AND NOT EXISTS (SELECT 1 FROM name AS early"
     " WHERE early.kind = late.kind AND early.name = late.name AND early.version = late.version"
-    " AND early.position < late.position)"
+    " AND early.version <> '' AND early.position < late.position)"
     " ORDER BY position DESC, version DESC, iri DESC LIMIT 1"
 )
 
@@ -259,7 +260,9 @@ class LedgerReader:
         """
         statement, values = _NAMES, [kind, name]
         if version is not None:
-            statement, values = _NAMES_OF_VERSION, [kind, name, version]
+            # SQLite uses the index of versions where it reads that there is one.
+            statement = _NAMES_OF_VERSION if version else _NAMES_WITHOUT_VERSION
+            values = [kind, name, version]
         elif last_but is not None:
             statement, values = _LAST_NAME_BUT, [kind, name, last_but]
         with schema.storage_errors(self.path):

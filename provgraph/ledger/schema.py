@@ -52,6 +52,10 @@ TABLES: Final = {
         " version TEXT NOT NULL, iri TEXT NOT NULL,"
         " PRIMARY KEY (kind, name, position, version, iri)) WITHOUT ROWID"
     ),
+    # A model gets a version with every run, and each asks which one came before.
+    "name_version": (
+        "CREATE INDEX name_version ON name (kind, name, version, position) WHERE version <> ''"
+    ),
     "attachment": (
         "CREATE TABLE attachment (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE,"
         " data BLOB NOT NULL)"
@@ -61,6 +65,9 @@ TABLES: Final = {
         " PRIMARY KEY (position, attachment)) WITHOUT ROWID"
     ),
 }
+
+# What ledgers of earlier versions lack until somebody opens them for writing; only speed depends on it.
+ADDED: Final = frozenset({"name_version"})
 
 # SQLite's primary result codes (https://www.sqlite.org/rescode.html) and what to do about each.
 _STORAGE_CODES: Final = {
@@ -176,10 +183,19 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
                 _make_safe(path)
+                _add_missing(db)
         except BaseException:
             db.close()
             raise
     return db
+
+
+def _add_missing(db: sqlite3.Connection) -> None:
+    """Make what a ledger of an earlier version lacks; each is a statement that commits by itself."""
+    for name in ADDED:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone():
+            # Another process may have made it meanwhile.
+            db.execute(TABLES[name].replace("INDEX", "INDEX IF NOT EXISTS", 1))
 
 
 def _make_safe(path: Path) -> None:

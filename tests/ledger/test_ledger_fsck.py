@@ -265,6 +265,7 @@ def test_the_schema_in_use_is_the_one_checked() -> None:
         "attachment",
         "ledger",
         "name",
+        "name_version",
         "record",
         "record_iri",
     ]
