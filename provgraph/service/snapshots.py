@@ -31,6 +31,7 @@ from provgraph.errors import (
     NotFoundError,
     ProvgraphError,
 )
+from provgraph.index.edges import lineage_folder
 from provgraph.index.store import open_index
 from provgraph.service.asking import bring_up_to_date, rebuild_index
 from provgraph.service.catching_up import WORTH_A_PROCESS, catch_up_elsewhere
@@ -53,6 +54,7 @@ class Snapshot:
     """A folder that holds the index as it was at a size of the ledger."""
 
     folder: Path
+    lineage: Path  # the lineage index, to be read as of that size
     ledger_size: int
     readers: int = 0
     is_current: bool = True
@@ -319,7 +321,8 @@ class SnapshotKeeper:
                     index.put_aside(error)
                     size = rebuild_index(index, ledger)
                     index.snapshot(folder)
-        return Snapshot(folder=folder, ledger_size=size)
+        lineage = lineage_folder(index_folder(settings))
+        return Snapshot(folder=folder, lineage=lineage, ledger_size=size)
 
     def _rebuilt(self) -> None:
         settings = self._settings
@@ -362,7 +365,9 @@ async def _to_its_end(
 
 def _copy_of(index: ViewIndex, is_forced: bool, /) -> Snapshot | None:  # noqa: FBT001 - as above
     made = index.copied(is_forced=is_forced)
-    return None if made is None else Snapshot(folder=made[0], ledger_size=made[1])
+    if made is None:
+        return None
+    return Snapshot(folder=made[0], lineage=index.lineage, ledger_size=made[1])
 
 
 def _locked(folder: Path) -> int | None:
