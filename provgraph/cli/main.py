@@ -36,6 +36,20 @@ COMMANDS: Final = (
     Command(name="lineage", module="lineage", help="where something came from, or went to"),
     Command(name="query", module="query", help="ask one of the written-down questions"),
     Command(name="sparql", module="query", help="ask in SPARQL"),
+    Command(name="register", module="govern", help="enter a model into the inventory"),
+    Command(name="assign", module="govern", help="say who answers for a model or dataset"),
+    Command(name="validate", module="govern", help="record that somebody validated a model"),
+    Command(name="approve", module="govern", help="take responsibility for a model"),
+    Command(name="waive", module="govern", help="let a model pass without one requirement"),
+    Command(name="deploy", module="govern", help="record that a model was put to work"),
+    Command(name="undeploy", module="govern", help="record that a deployment is over"),
+    Command(name="respond", module="govern", help="say what is done about what monitoring saw"),
+    Command(
+        name="assess-change", module="govern", help="say how far a model differs from the last"
+    ),
+    Command(name="retract", module="govern", help="say that something is not to be relied on"),
+    Command(name="withdraw", module="govern", help="withdraw a dataset or a consent"),
+    Command(name="remediate", module="govern", help="decide on what a withdrawal affects"),
     Command(name="export", module="export", help="hand lineage over, as RDF or verifiable bundle"),
     Command(name="erase", module="erase", help="take a record's content out, for good"),
     Command(name="publish", module="publish", help="write the ledger as tiles for a web server"),
@@ -105,7 +119,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             import importlib
 
             module = importlib.import_module(f"provgraph.cli.{command.module}")
-            add: Callable[..., argparse.ArgumentParser] = getattr(module, f"add_{command.name}")
+            add: Callable[..., argparse.ArgumentParser] = getattr(
+                module, f"add_{command.name.replace('-', '_')}"
+            )
             add(commands, command.help)
         else:
             commands.add_parser(command.name, help=command.help, add_help=False)

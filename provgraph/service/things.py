@@ -16,6 +16,7 @@ from provgraph import terms, vocab
 from provgraph.digests import Digest, digest_path
 from provgraph.errors import CaptureError, FormatError, NotFoundError, UsageError
 from provgraph.frozen import dataclass, replace
+from provgraph.governance import Assignment, Registration
 from provgraph.ledger.names import Names
 from provgraph.ledger.rows import StoredName
 from provgraph.recordable import AboutThing, LaterFact
@@ -111,6 +112,16 @@ def about(ledger: Names, record: LaterFact, called: str, *, finds_files: bool = 
     """
     if not isinstance(record, AboutThing):
         return replace(record, model=model_entity(ledger, called, finds_files=finds_files))
+    if isinstance(record, Registration | Assignment) and (named := _named(ledger, called)):
+        return replace(record, target=named)
+    if isinstance(record, Registration) and not _is_known(ledger, called, finds_files=finds_files):
+        # A model may enter the inventory before it exists: by its name, as it will be called.
+        reason = f"nothing here is called {called[:200]!r} yet"
+        return replace(
+            record,
+            target=vocab.named_iri("model", ledger.namespace, *called.split(":", 1)),
+            missing=(*record.missing, Missing(field="model", reason=reason)),
+        )
     found = resolve(ledger, called, finds_files=finds_files)
     if len(found.iris) > 1:
         raise UsageError(f"{called} names several contents; say which by digest")
@@ -141,6 +152,26 @@ def model_entity(ledger: Names, text: str, *, finds_files: bool = True) -> Entit
         return Entity(kind="model", uri=version, missing=(Missing(field="model", reason=reason),))
     digest = content_digest(iri)
     return Entity(kind="model", uri=iri) if digest is None else Entity(kind="model", digest=digest)
+
+
+def _named(ledger: Names, text: str) -> str | None:
+    """Return the IRI of what a name without a version means: all of its versions together."""
+    rows = find_names(ledger, f"model/{text}") or find_names(ledger, text)
+    name = terms.clean(text.partition("/")[2] if text.partition("/")[0] in KINDS else text)
+    if rows and all(row.version and row.name in {name, visible(name)} for row in rows):
+        kinds = {row.kind for row in rows}
+        return vocab.named_iri(kinds.pop(), ledger.namespace, name) if len(kinds) == 1 else None
+    return None
+
+
+def _is_known(ledger: Names, text: str, *, finds_files: bool) -> bool:
+    try:
+        resolve(ledger, text, finds_files=finds_files)
+    except NotFoundError:
+        return False
+    except UsageError:
+        return True
+    return True
 
 
 def content_digest(iri: str) -> Digest | None:

@@ -320,6 +320,55 @@ def test_approvals_need_the_right_the_name_and_another_person(client):
     ]
 
 
+def decision(kind, number, by, **facts):
+    value = {"id": f"{kind}-{number}", "by": {"name": by}, "at": AT, "reason": "asked", **facts}
+    return {"kind": kind, "id": f"{kind}-{number}", "facts": value, "called": "churn:1"}
+
+
+def waiver(number, by):
+    facts = {"requirement": "licence", "expires": "2099-01-01T00:00:00Z"}
+    return decision("waiver", number, by, model={"kind": "model"}, **facts)
+
+
+def test_waivers_are_given_as_approvals_are(client):
+    assert client.post(maker("made")).status in {200, 201}
+    found = [
+        client.post(waiver("1", "ci@example.org")).status,
+        client.post(waiver("2", "grace@example.org"), who="ada").status,
+        client.post(waiver("3", "ada@example.org"), who="ada").json["title"],
+        client.post(waiver("4", "grace@example.org"), who="grace").status,
+    ]
+    assert found == [403, 403, "Separation of duties", 201]
+
+
+def test_nobody_without_the_right_says_what_becomes_of_what_a_withdrawal_affects(client):
+    item = decision(
+        "remediation",
+        "1",
+        "ci@example.org",
+        target="",
+        withdrawal="https://w3id.org/provgraph/id/withdrawal/w1",
+        state="justified",
+    )
+    assert client.post(item).status == 403
+
+
+def test_a_state_that_is_no_word_of_ours_is_refused(client):
+    item = decision(
+        "remediation",
+        "2",
+        "grace@example.org",
+        target="",
+        withdrawal="https://w3id.org/provgraph/id/withdrawal/w1",
+        state="fine",
+    )
+    answer = client.post(item, who="grace")
+    assert (answer.status, "state: expected none or retrain" in answer.json["detail"]) == (
+        400,
+        True,
+    )
+
+
 def test_the_ledger_is_whole_after_all_this(client):
     with readable_ledger(load({"PROVGRAPH_HOME": str(client.server.home)})) as ledger:
         assert verify_ledger(ledger).size == ledger.size()
