@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from rich.markup import escape
 
 from provgraph.capture.sinks import Receipt
-from provgraph.cli.output import console, counted, short
+from provgraph.cli.output import console, counted
 from provgraph.errors import CaptureError, UsageError
 from provgraph.governance import (
     REMEDIATION_STATES,
@@ -21,6 +21,22 @@ from provgraph.governance import (
     VERDICTS,
 )
 from provgraph.service import governing
+
+_KINDS: Final = {
+    "approve": "approval",
+    "assess": "modification",
+    "assign": "assignment",
+    "deploy": "deployment",
+    "register": "registration",
+    "remediate": "remediation",
+    "respond": "response",
+    "retract": "retraction",
+    "undeploy": "deployment-end",
+    "validate": "validation",
+    "waive": "waiver",
+    "withdraw": "withdrawal",
+}
+"""What each command records, as other commands refer to it: `withdrawal/<id>`."""
 
 Decide = Callable[[argparse.Namespace], Receipt | None]
 
@@ -293,16 +309,16 @@ def add_assign(commands: Any, text: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_assess_change(commands: Any, text: str) -> argparse.ArgumentParser:
-    """Add `provgraph assess-change`."""
+def add_assess(commands: Any, text: str) -> argparse.ArgumentParser:
+    """Add `provgraph assess`."""
     parser = _parser(
         commands,
-        "assess-change",
+        "assess",
         text,
         description="Say how far a model differs from the one it follows: whether that is a"
         " substantial modification, and whether it was laid down beforehand. What is not said is"
         " unknown, and shown so.",
-        example="provgraph assess-change churn:3 --substantial --no-predetermined"
+        example="provgraph assess churn:3 --substantial --no-predetermined"
         ' --reason "a new source of data" --by grace@example.org',
         decide=lambda given: governing.assess_change(
             given.model,
@@ -374,9 +390,8 @@ def run_decision(arguments: argparse.Namespace) -> int:
     if receipt is None:
         console(stderr=True).print("it is kept, and not in the ledger yet: `provgraph recover`")
         return 1
-    console().print(
-        f"recorded as [bold]{escape(short(receipt.record))}[/bold] at position {receipt.position}"
-    )
+    act = f"{_KINDS[arguments.command]}/{receipt.record.rsplit('/', 1)[-1]}"
+    console().print(f"recorded as [bold]{escape(act)}[/bold] at position {receipt.position}")
     return 0
 
 
@@ -388,7 +403,7 @@ def _parser(
     )
     parser.add_argument("--by", metavar="WHO", required=True, help="who decides this")
     parser.add_argument("--note", metavar="TEXT", help="a remark")
-    parser.set_defaults(run=run_decision, decide=decide)
+    parser.set_defaults(run=run_decision, decide=decide, command=name)
     return parser
 
 

@@ -44,9 +44,7 @@ COMMANDS: Final = (
     Command(name="deploy", module="govern", help="record that a model was put to work"),
     Command(name="undeploy", module="govern", help="record that a deployment is over"),
     Command(name="respond", module="govern", help="say what is done about what monitoring saw"),
-    Command(
-        name="assess-change", module="govern", help="say how far a model differs from the last"
-    ),
+    Command(name="assess", module="govern", help="say how far a model differs from the last"),
     Command(name="retract", module="govern", help="say that something is not to be relied on"),
     Command(name="withdraw", module="govern", help="withdraw a dataset or a consent"),
     Command(name="remediate", module="govern", help="decide on what a withdrawal affects"),
@@ -119,9 +117,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             import importlib
 
             module = importlib.import_module(f"provgraph.cli.{command.module}")
-            add: Callable[..., argparse.ArgumentParser] = getattr(
-                module, f"add_{command.name.replace('-', '_')}"
-            )
+            add: Callable[..., argparse.ArgumentParser] = getattr(module, f"add_{command.name}")
             add(commands, command.help)
         else:
             commands.add_parser(command.name, help=command.help, add_help=False)
