@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Consent",
+    "IntendedUse",
     "__version__",
     "approve",
     "assess_change",
     "assign",
     "current_run",
     "deploy",
+    "describe",
     "gate_decision",
     "observe",
     "register",
@@ -38,6 +41,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from provgraph.capture.described import Consent, IntendedUse
     from provgraph.capture.run import current_run
     from provgraph.service.api import observe, run
     from provgraph.service.governed import (
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
         assess_change,
         assign,
         deploy,
+        describe,
         gate_decision,
         register,
         remediate,
@@ -62,6 +67,9 @@ _WHERE = {
     "observe": "provgraph.service.api",
     "approve": "provgraph.service.governed",
     "retract": "provgraph.service.governed",
+    "describe": "provgraph.service.governed",
+    "Consent": "provgraph.capture.described",
+    "IntendedUse": "provgraph.capture.described",
     "current_run": "provgraph.capture.run",
     "assess_change": "provgraph.service.governed",
     "assign": "provgraph.service.governed",

@@ -25,6 +25,7 @@ from provgraph.records import (
     Appointment,
     Approval,
     Deployment,
+    Description,
     GraphImport,
     KeyDecision,
     Notice,
@@ -38,7 +39,14 @@ from provgraph.records import (
 AboutModel = Deployment | Observation | Approval | Validation | GateDecision | Waiver | Modification
 """Later facts with a `model`, which may be given by name and is looked up when it is recorded."""
 AboutThing = (
-    Retraction | Withdrawal | Remediation | Assignment | Registration | Response | DeploymentEnd
+    Retraction
+    | Withdrawal
+    | Remediation
+    | Assignment
+    | Registration
+    | Response
+    | DeploymentEnd
+    | Description
 )
 """Later facts with a `target`: the IRI of any thing, looked up likewise."""
 LaterFact = AboutModel | AboutThing
@@ -64,5 +72,6 @@ LATER_FACTS: Final[Mapping[str, type[LaterFact]]] = {
     "modification": Modification,
     "response": Response,
     "deployment-end": DeploymentEnd,
+    "description": Description,
 }
 """What a later fact is called, in IRIs and in `POST /records`, and its class."""

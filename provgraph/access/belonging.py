@@ -45,6 +45,7 @@ _STANDING: Final = {
             "Modification",
             "Response",
             "DeploymentEnd",
+            "Description",
         )
     },
 }
@@ -65,6 +66,8 @@ _NO_THINGS: Final = (
     vocab.RDFS,
     vocab.XSD,
     vocab.MEDIA_TYPES,
+    vocab.DPV,
+    vocab.DPV_GDPR,
     f"{vocab.ID}person/",
     f"{vocab.ID}organization/",
     f"{vocab.ID}software/",
@@ -90,6 +93,7 @@ _ABOUT: Final = frozenset(
         "modifies",
         "respondsTo",
         "ends",
+        "describes",
     )
 )
 

@@ -20,7 +20,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from provgraph import terms, vocab
-from provgraph.convert import acts, governance, keys
+from provgraph.convert import acts, data, governance, keys
+from provgraph.convert.descriptions import description_sheet
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.imports import import_sheet
 from provgraph.convert.notices import notice_sheet
@@ -48,6 +49,7 @@ from provgraph.records import (
     Appointment,
     Approval,
     Deployment,
+    Description,
     Environment,
     Evaluation,
     Generation,
@@ -91,6 +93,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Observation: _observation,
         Approval: _approval,
         Retraction: _retraction,
+        Description: description_sheet,
         KeyAddition: keys.key_addition,
         KeyRevocation: keys.key_revocation,
         Tombstone: tombstone_sheet,
@@ -185,6 +188,7 @@ def _run(run: Run, record_iri: str, context: Context) -> Sheet:
     _data_flow(sheet, subject, run.used, run.generated)
     for evaluation in run.evaluations:
         _evaluation(sheet, subject, evaluation)
+    _data_facts(sheet, subject, run)
     sheet.notes(subject, run.notes)
     sheet.missing(subject, (*run.missing, *run.invocation.missing))
     return sheet
@@ -294,7 +298,10 @@ def _step(sheet: Sheet, run: Term, step: Step, steps: dict[int, Term]) -> None:
         sheet.text(node, P["condition"], removed.condition)
         sheet.text(node, P["reason"], removed.reason)
         sheet.number(node, P["rowsRemoved"], removed.rows_removed)
+        if removed.by is not None:
+            sheet.add(node, PROV_T["wasAttributedTo"], sheet.agent(removed.by))
     _data_flow(sheet, subject, step.used, step.generated)
+    _data_facts(sheet, subject, step)
     sheet.notes(subject, step.notes)
     sheet.missing(subject, step.missing)
 
@@ -332,6 +339,12 @@ def _data_flow(
         for source in sources:
             if source != entity:
                 sheet.add(entity, PROV_T["wasDerivedFrom"], source)
+
+
+def _data_facts(sheet: Sheet, activity: Term, said: Run | Step) -> None:
+    data.write_features(sheet, activity, said.features)
+    data.write_labellings(sheet, said.labellings, of=None)
+    data.write_qualities(sheet, activity, said.qualities, of=None)
 
 
 def _evaluation(sheet: Sheet, run: Term, evaluation: Evaluation) -> None:

@@ -33,6 +33,7 @@ KINDS: Final = {
     "observation": "ObservationRecord",
     "approval": "ApprovalRecord",
     "retraction": "RetractionRecord",
+    "description": "DescriptionRecord",
 }
 """Kinds of records that can be withheld, and their classes."""
 

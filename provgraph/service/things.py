@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ from provgraph.records import Entity, Missing
 from provgraph.service.folding import visible
 
 KINDS: Final = ("model", "dataset", "feature-set", "file", "run")
+# Asked only where none of the above goes by a name: a column is often called like its table.
+_LAST_KINDS: Final = ("feature", "legal-basis")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -88,11 +91,14 @@ def resolve(ledger: Names, text: str, *, finds_files: bool = True) -> Resolved:
 
 def find_names(ledger: Names, text: str) -> list[StoredName]:
     """Return the rows of the name table that `name`, `name:version` or `kind/name` means."""
-    kinds: tuple[str, ...] = KINDS
     kind, slash, rest = text.partition("/")
-    if slash and kind in KINDS:
-        kinds, text = (kind,), rest
+    if slash and kind in (*KINDS, *_LAST_KINDS):
+        return _rows_of(ledger, (kind,), terms.clean(rest))
     text = terms.clean(text)
+    return _rows_of(ledger, KINDS, text) or _rows_of(ledger, _LAST_KINDS, text)
+
+
+def _rows_of(ledger: Names, kinds: Sequence[str], text: str) -> list[StoredName]:
     # A record that not all verifiers would sort alike has its names in a visible spelling.
     for spelling in dict.fromkeys((text, visible(text))):
         for name, version in _splits(spelling):
@@ -106,9 +112,9 @@ def about(ledger: Names, record: LaterFact, called: str, *, finds_files: bool = 
     """Return a later fact with the thing it is about looked up, by what the user called it.
 
     Raises:
-        NotFoundError: a retraction of something that nothing here goes by; a model of that kind is
-            recorded as unknown.
-        UsageError: a retraction of what several things are called.
+        NotFoundError: a retraction or description of something that nothing here goes by; a model of
+            that kind is recorded as unknown.
+        UsageError: a retraction or description of what several things are called.
     """
     if not isinstance(record, AboutThing):
         return replace(record, model=model_entity(ledger, called, finds_files=finds_files))

@@ -372,3 +372,56 @@ def test_a_state_that_is_no_word_of_ours_is_refused(client):
 def test_the_ledger_is_whole_after_all_this(client):
     with readable_ledger(load({"PROVGRAPH_HOME": str(client.server.home)})) as ledger:
         assert verify_ledger(ledger).size == ledger.size()
+
+
+# ---- facts about data ------------------------------------------------------------------------------
+def description(number, called, **said):
+    facts = {
+        "id": f"description-{number}",
+        "target": "",
+        "said": said,
+        "by": {"name": "rose"},
+        "at": AT,
+    }
+    return {
+        "kind": "description",
+        "id": f"description-{number}",
+        "facts": facts,
+        "called": called,
+    }
+
+
+def test_facts_about_data_come_in_with_a_run_and_after_it(client):
+    basis = {"basis": "consent", "expires_at": "2026-12-31T23:59:59Z"}
+    data = {
+        "kind": "dataset",
+        "digest": "sha256:" + "cd" * 32,
+        "name": "described.csv",
+        "legal_bases": [basis],
+    }
+    used = run(
+        "described",
+        used=[{"entity": data}],
+        features=[{"name": "tenure", "version": "2", "definition": "months"}],
+        qualities=[{"data": data, "metric": "completeness", "value": 0.97}],
+    )
+    assert client.post(used).status == 201
+    answer = client.post(description(1, "described.csv", licence="MIT", has_personal_data=True))
+    assert answer.status == 201
+    pg = "PREFIX pg: <https://w3id.org/provgraph/ns#> PREFIX dct: <http://purl.org/dc/terms/>"
+    found = client.ask(
+        f"{pg} SELECT ?basis ?licence ?value {{ ?d pg:legalBasis/pg:basis ?basis ; dct:license"
+        " ?licence ; pg:hasPersonalData true . ?q pg:data ?d ; pg:value ?value }",
+        answer.json["ledgerSize"],
+    )
+    rows = found.json["results"]["bindings"]
+    assert [[row[each]["value"] for each in ("basis", "licence", "value")] for row in rows] == [
+        ["consent", "https://spdx.org/licenses/MIT", "0.97"]
+    ]
+
+
+def test_a_fault_in_a_fact_about_data_is_named_by_its_path(client):
+    answer = client.post(description(2, "described.csv", legal_bases=[{"basis": 7}]))
+    assert answer.status == 422
+    (error,) = answer.json["errors"]
+    assert error["path"] == "records/0/facts/said/legal_bases/0/basis"
