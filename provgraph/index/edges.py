@@ -38,6 +38,7 @@ from urllib.parse import quote
 from provgraph import disk, vocab
 from provgraph.errors import DamagedIndexError, IndexUnavailableError
 from provgraph.index.edge_facts import FACTS, KINDS, LAST_WALKED, NAMES, read_graph
+from provgraph.index.edge_walks import EVER, Steps
 from provgraph.index.store import Watermark
 
 logger: Final = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ _APPLICATION_ID: Final = 0x5047454C  # "PGEL"
 _TABLES: Final = (
     (
         "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), layout INTEGER NOT NULL,"
-        " size INTEGER NOT NULL, root TEXT NOT NULL, arrays TEXT, arrays_size INTEGER NOT NULL)"
+        " size INTEGER NOT NULL, root TEXT NOT NULL, walked INTEGER NOT NULL, arrays TEXT)"
     ),
     # key is the first 8 bytes of the IRI's BLAKE2b: an index of numbers takes a tenth of one of IRIs.
     "CREATE TABLE thing (id INTEGER PRIMARY KEY, key INTEGER NOT NULL, iri TEXT NOT NULL)",
@@ -82,9 +83,6 @@ _DAMAGE: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
 )
 
-EVER: Final = 2**62
-"""As of every position: what the file holds."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -107,7 +105,7 @@ class StoredEdge:
     position: int
 
 
-class EdgeFile:
+class EdgeFile(Steps):
     """An open file. Use `open_edges`; one thread at a time."""
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
@@ -140,6 +138,53 @@ class EdgeFile:
         """Return how many edges there are, of all kinds."""
         return int(self._one("SELECT count(*) FROM edge")[0])
 
+    def walked_count(self) -> int:
+        """Return how many edges there are of the kinds that a walk follows."""
+        return int(self._one("SELECT walked FROM state")[0])
+
+    def thing_count(self) -> int:
+        """Return how many things there are; their numbers are those below."""
+        return int(self._one("SELECT ifnull(max(id), -1) + 1 FROM thing")[0])
+
+    # ---- the arrays over it --------------------------------------------------------------------------
+    def arrays(self) -> tuple[str | None, list[tuple[int, int, int]]]:
+        """Return the name of the arrays in force, and (child, parent, position) that they lack."""
+        with self._errors():
+            # Both as of one moment: they change together.
+            self._db.execute("BEGIN")
+            try:
+                (name,) = self._one("SELECT arrays FROM state")
+                recent = [] if name is None else self._all("SELECT * FROM recent")
+            finally:
+                self._db.execute("COMMIT")
+        return name, recent
+
+    def counts(self) -> tuple[int, int, bool]:
+        """Return how many edges a walk follows, how many of them the arrays lack, and if there are any."""
+        walked, name = self._one("SELECT walked, arrays FROM state")
+        return int(walked), int(self._one("SELECT count(*) FROM recent")[0]), name is not None
+
+    def walked_columns(
+        self, *, up: bool, rows: int
+    ) -> Iterator[tuple[Sequence[int], Sequence[int], Sequence[int]]]:
+        """Yield all edges that a walk follows, by child (up) or by parent: from, to, position."""
+        here, there = ("child", "parent") if up else ("parent", "child")
+        with self._errors():
+            cursor = self._db.execute(
+                f"SELECT {here}, {there}, position FROM edge WHERE kind <= ?"  # noqa: S608 - names of our own
+                f" ORDER BY {here}, kind, {there}",
+                (LAST_WALKED,),
+            )
+            while found := cursor.fetchmany(rows):
+                heres, theres, positions = zip(*found, strict=True)
+                yield heres, theres, positions
+
+    def put_arrays_in_force(self, name: str) -> None:
+        """Name the arrays that hold all edges up to now."""
+        with self._errors(), self._transaction():
+            self._db.execute("UPDATE state SET arrays = ?", (name,))
+            self._db.execute("DELETE FROM recent")
+
     # ---- the dictionary --------------------------------------------------------------------------
     def ids(self, iris: Collection[str]) -> dict[str, int]:
         """Return the numbers of things; those that are in no edge and have no fact are left out."""
@@ -158,7 +203,7 @@ class EdgeFile:
         """Return the IRIs of numbers."""
         return dict(
             self._all(
-                "SELECT id, iri FROM thing WHERE id IN (SELECT value FROM json_each(?))",
+                "SELECT t.id, t.iri FROM json_each(?) AS l CROSS JOIN thing AS t ON t.id = l.value",
                 json.dumps(list(ids)),
             )
         )
@@ -177,10 +222,7 @@ class EdgeFile:
     def step(
         self, level: Collection[int], *, up: bool, as_of: int = EVER, limit: int = EVER
     ) -> set[int]:
-        """Return what things are directly made from (up), or what is made from or said of them.
-
-        At most `limit` of it: whoever gets as many as that knows that there may be more.
-        """
+        """Return what is one step away."""
         here, there = ("child", "parent") if up else ("parent", "child")
         return {
             row[0]
@@ -224,11 +266,10 @@ class EdgeFile:
         """Return (thing, fact, number of a thing or text) of things, of some facts or all."""
         wanted = range(len(NAMES)) if codes is None else codes
         return self._all(
-            "SELECT f.thing, f.code, f.value FROM json_each(?) AS l CROSS JOIN fact AS f"
-            " ON f.thing = l.value"
-            " WHERE f.code IN (SELECT value FROM json_each(?)) AND f.position < ?",
+            "SELECT f.thing, f.code, f.value FROM json_each(?) AS l CROSS JOIN fact AS f"  # noqa: S608 - numbers
+            f" ON f.thing = l.value WHERE f.code IN ({', '.join(f'{each:d}' for each in wanted)})"
+            " AND f.position < ?",
             json.dumps(list(things)),
-            json.dumps(list(wanted)),
             as_of,
         )
 
@@ -289,17 +330,22 @@ class EdgeFile:
             "INSERT OR IGNORE INTO record VALUES (?, ?)",
             [(each.position, number[each.iri]) for each in entries],
         )
-        db.executemany("INSERT OR IGNORE INTO edge VALUES (?, ?, ?, ?, ?)", edges)
+        walked = [each for each in edges if each[1] <= LAST_WALKED]
+        others = [each for each in edges if each[1] > LAST_WALKED]
+        insert = "INSERT OR IGNORE INTO edge VALUES (?, ?, ?, ?, ?)"
+        new = db.executemany(insert, walked).rowcount
+        db.executemany(insert, others)
         # The first that says it counts. A view can come to show a record after later ones.
         db.executemany(
             "INSERT INTO fact VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET position = excluded.position WHERE excluded.position < position",
             facts,
         )
+        db.execute("UPDATE state SET walked = walked + ?", (max(0, new),))
         if db.execute("SELECT arrays FROM state").fetchone()[0] is not None:
             db.executemany(
                 "INSERT INTO recent VALUES (?, ?, ?)",
-                [(c, p, since) for c, k, p, _, since in edges if k <= LAST_WALKED],
+                [(child, parent, since) for child, _, parent, _, since in walked],
             )
 
     def _numbered(self, iris: Iterable[str]) -> dict[str, int]:
@@ -461,7 +507,7 @@ def begin(db: sqlite3.Connection) -> None:
     for statement in (*_TABLES, _INDEXES[0]):
         db.execute(statement)
     db.execute(
-        "INSERT INTO state VALUES (1, ?, 0, ?, NULL, 0)", (LAYOUT, hashlib.sha256(b"").hexdigest())
+        "INSERT INTO state VALUES (1, ?, 0, ?, 0, NULL)", (LAYOUT, hashlib.sha256(b"").hexdigest())
     )
 
 

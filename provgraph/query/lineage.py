@@ -104,7 +104,7 @@ def walk(
     things = set().union(*levels)
     # Nobody looked beyond the last level where a limit ended the walk.
     is_limited = is_cut or (max_depth is not None and len(levels) > max_depth)
-    expanded = things - levels[-1] if is_limited else things
+    expanded = things.difference(levels[-1]) if is_limited else things
     limit = max_nodes * _EDGES_PER_NODE
     stated = list(file.edges_at(expanded, up=up, kinds=WALKED, as_of=as_of, limit=limit))
     is_cut = is_cut or len(stated) == limit

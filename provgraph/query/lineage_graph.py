@@ -11,30 +11,27 @@ three steps away from a dataset is affected whatever stands between. Cycles end 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final
 
 from provgraph import vocab
-from provgraph.errors import NotFoundError
+from provgraph.errors import DamagedIndexError, IndexUnavailableError, NotFoundError
+from provgraph.index.edge_arrays import open_arrays
 from provgraph.index.edge_facts import ABOUT, CODES, DERIVED, IN_PROJECT, LAST_WALKED, OWNER, TIME
-from provgraph.index.edges import EVER, EdgeFile
+from provgraph.index.edge_walks import EVER, Levels, Steps
+from provgraph.index.edges import EdgeFile, open_edges
 
 # A walk over more things than this is an export, not something a person reads.
 MAX_THINGS: Final = 200_000
+# The columns that answers can show beside things.
+SHOWN: Final = ("types", "label", "digest", "licence", IN_PROJECT, OWNER, TIME)
 WALKED: Final = tuple(range(LAST_WALKED + 1))
-
-
-class Steps(Protocol):
-    """Who knows what is one step away; the SQLite file and the arrays over it answer the same."""
-
-    def step(
-        self, level: Collection[int], *, up: bool, as_of: int = EVER, limit: int = EVER
-    ) -> set[int]:
-        """Return what is one step away from any of the things; at least `limit` of more than that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +64,15 @@ class Reached:
     things: dict[str, int]
     is_cut: bool  # a limit ended the walk, and there is more
     untimed: int = 0  # left out of a span of time, since nobody recorded theirs
+    columns: Mapping[str, Columns] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Where a walk ends: at so many steps, or at more things than that."""
+
+    max_depth: int | None
+    max_things: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,7 @@ class Columns:
     digest: tuple[str, ...] = ()
     licence: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
-    owners: tuple[str, ...] = ()  # by the label that records give them
+    owners: tuple[str, ...] = ()  # by the labels that records give them
     time: tuple[str, ...] = ()
 
 
@@ -120,9 +126,11 @@ class LineageGraph:
         max_depth: int | None = None,
         max_things: int = MAX_THINGS,
         only: Restriction = ALL,
+        show: Collection[str] = (),
     ) -> Reached:
-        """Return what things were made from; `max_depth` steps away at most."""
-        return self._reached(iris, up=True, max_depth=max_depth, max_things=max_things, only=only)
+        """Return what things were made from, `max_depth` steps away at most; with columns to show."""
+        limits = Limits(max_depth=max_depth, max_things=max_things)
+        return self._reached(iris, limits, up=True, only=only, show=show)
 
     def downstream(
         self,
@@ -131,9 +139,11 @@ class LineageGraph:
         max_depth: int | None = None,
         max_things: int = MAX_THINGS,
         only: Restriction = ALL,
+        show: Collection[str] = (),
     ) -> Reached:
         """Return what was made from things, and what was said of the models among it."""
-        return self._reached(iris, up=False, max_depth=max_depth, max_things=max_things, only=only)
+        limits = Limits(max_depth=max_depth, max_things=max_things)
+        return self._reached(iris, limits, up=False, only=only, show=show)
 
     def reaches(self, child: str, parent: str) -> bool:
         """Whether a thing was made from another, in however many steps. A thing reaches itself."""
@@ -187,11 +197,10 @@ class LineageGraph:
         ]
         return tuple(sorted(found, key=lambda c: (not c.is_nearest, sum(c.steps), c.iri)))
 
-    def columns(self, iris: Iterable[str]) -> dict[str, Columns]:
-        """Return what answers show beside things."""
-        ids = self.file.ids(list(iris))
-        names = {number: iri for iri, number in ids.items()}
-        return {names[number]: each for number, each in self.columns_of(names).items()}
+    def columns(self, iris: Iterable[str], *, show: Collection[str] = SHOWN) -> dict[str, Columns]:
+        """Return what answers show beside things; `show` names the columns that are wanted."""
+        names = {number: iri for iri, number in self.file.ids(list(iris)).items()}
+        return self._columns_of(names, show)
 
     # ---- by number -----------------------------------------------------------------------------------
     def step(self, level: Collection[int], *, up: bool) -> set[int]:
@@ -205,25 +214,15 @@ class LineageGraph:
         up: bool,
         max_depth: int | None = None,
         max_things: int = MAX_THINGS,
-    ) -> tuple[list[set[int]], bool]:
-        """Return what is 0, 1, 2, … steps away, each thing once, and whether a limit ended the walk."""
-        step, as_of = self._steps.step, self.as_of
-        level = set(roots)
-        seen = set(level)
-        levels = [level]
-        while level:
-            if len(seen) > max_things:
-                return levels, True
-            if max_depth is not None and len(levels) > max_depth:
-                # A limit of depth cuts only where something lies beyond it.
-                return levels, bool(step(level, up=up, as_of=as_of, limit=1))
-            # So many that more than `max_things` of them are new, if there are as many.
-            limit = max_things + len(seen) + 1
-            level = step(level, up=up, as_of=as_of, limit=limit) - seen
-            if level:
-                seen |= level
-                levels.append(level)
-        return levels, False
+    ) -> tuple[Levels, bool]:
+        """Return what is 0, 1, 2, … steps away, and whether a limit ended the walk before its end."""
+        return self._steps.levels(
+            roots,
+            up=up,
+            as_of=self.as_of,
+            max_depth=EVER if max_depth is None else max_depth,
+            max_things=max_things,
+        )
 
     def matching(self, ids: Collection[int], only: Restriction) -> tuple[set[int], int]:
         """Return which things a restriction lets in, and how many it left out for want of a time."""
@@ -249,68 +248,24 @@ class LineageGraph:
             }
         return found, untimed
 
-    def columns_of(self, ids: Collection[int]) -> dict[int, Columns]:
-        """Return what answers show beside things, by number."""
-        codes = [
-            CODES[name] for name in ("types", "label", "digest", "licence", IN_PROJECT, OWNER, TIME)
-        ]
-        facts: dict[int, dict[int, set[int | str]]] = defaultdict(lambda: defaultdict(set))
-        for thing, code, value in self.file.facts(ids, codes=codes, as_of=self.as_of):
-            facts[thing][code].add(value)
-        names = self.file.iris(
-            {
-                *ids,
-                *(v for f in facts.values() for vs in f.values() for v in vs if isinstance(v, int)),
-            }
-        )
-        agents = {v for f in facts.values() for v in f.get(CODES[OWNER], ()) if isinstance(v, int)}
-        labels = self._texts(agents, "label")
-
-        def said(of: dict[int, set[int | str]], name: str) -> tuple[str, ...]:
-            values = of.get(CODES[name])
-            if not values:
-                return ()
-            return tuple(sorted(names[v] if isinstance(v, int) else v for v in values))
-
-        made: dict[int, Columns] = {}
-        for each in ids:
-            of = facts.get(each, {})
-            owners = {
-                label
-                for agent in of.get(CODES[OWNER], ())
-                if isinstance(agent, int)
-                for label in labels.get(agent, {names[agent]})
-            }
-            made[each] = Columns(
-                iri=names[each],
-                kinds=tuple(filter(None, map(_kind, said(of, "types")))),
-                label=said(of, "label"),
-                digest=said(of, "digest"),
-                licence=said(of, "licence"),
-                projects=said(of, IN_PROJECT),
-                owners=tuple(sorted(owners)),
-                time=said(of, TIME),
-            )
-        return made
-
     # ---- parts -----------------------------------------------------------------------------------------
     def _reached(
         self,
         iris: Iterable[str],
+        limits: Limits,
         *,
         up: bool,
-        max_depth: int | None,
-        max_things: int,
         only: Restriction,
+        show: Collection[str],
     ) -> Reached:
         ids = self.file.ids(list(iris))
         levels, is_cut = self.levels(
-            ids.values(), up=up, max_depth=max_depth, max_things=max_things
+            ids.values(), up=up, max_depth=limits.max_depth, max_things=limits.max_things
         )
         untimed = 0
         if not only.is_none:
             shown, untimed = self.matching(set().union(*levels), only)
-            levels = [level & shown for level in levels]
+            levels = [shown.intersection(level) for level in levels]
         names = self.file.iris(set().union(*levels))
         return Reached(
             things={
@@ -320,6 +275,7 @@ class LineageGraph:
             },
             is_cut=is_cut,
             untimed=untimed,
+            columns=self._columns_of(names, show) if show else {},
         )
 
     def _nearest(self, common: set[int]) -> set[int]:
@@ -380,6 +336,46 @@ class LineageGraph:
             for child, parent in steps
         )
 
+    def _columns_of(self, names: Mapping[int, str], show: Collection[str]) -> dict[str, Columns]:
+        """Return columns of things by number and IRI. Twenty thousand of them are an everyday answer."""
+        codes = [CODES[name] for name in show]
+        rows = self.file.facts(names, codes=codes, as_of=self.as_of)
+        # What facts name is few things over and over: classes, licences, people.
+        said: dict[int, str] = self.file.iris({v for _, _, v in rows if isinstance(v, int)})
+        owner = CODES[OWNER]
+        if owner in codes:
+            agents = {value for _, code, value in rows if code == owner and isinstance(value, int)}
+            labels = self._texts(agents, "label")
+            called = {each: " | ".join(sorted(labels.get(each, (said[each],)))) for each in agents}
+        held: dict[int, dict[int, tuple[str, ...]]] = {code: {} for code in codes}
+        for thing, code, value in rows:
+            text = value
+            if isinstance(text, int):
+                text = called[text] if code == owner else said[text]
+            column = held[code]
+            before = column.get(thing)
+            column[thing] = (text,) if before is None else tuple(sorted({*before, text}))
+        if (kinds := held.get(CODES["types"])) is not None:
+            for thing, classes in kinds.items():
+                kinds[thing] = tuple(kind for each in classes if (kind := _kind(each)))
+        empty: dict[int, tuple[str, ...]] = {}
+        types, label, digest, licence, projects, owners, times = (
+            held.get(CODES[name], empty) for name in SHOWN
+        )
+        return {
+            iri: Columns(
+                iri=iri,
+                kinds=types.get(number, ()),
+                label=label.get(number, ()),
+                digest=digest.get(number, ()),
+                licence=licence.get(number, ()),
+                projects=projects.get(number, ()),
+                owners=owners.get(number, ()),
+                time=times.get(number, ()),
+            )
+            for number, iri in names.items()
+        }
+
     def _of_projects(self, ids: set[int], projects: frozenset[str]) -> set[int]:
         spoken = self._texts(ids, IN_PROJECT)
         without = ids - spoken.keys()
@@ -399,6 +395,31 @@ class LineageGraph:
         for thing, _, value in rows:
             found[thing].add(names[value] if isinstance(value, int) else value)
         return found
+
+
+@contextlib.contextmanager
+def open_lineage(
+    folder: Path, *, as_of: int | None = None, min_size: int = 0
+) -> Iterator[LineageGraph]:
+    """Open the lineage index in a folder, as of a ledger position; with arrays where it has them.
+
+    Raises:
+        DamagedIndexError: there is none, or it is not what was written.
+        IndexUnavailableError: it holds less than the first `min_size` entries.
+    """
+    with contextlib.ExitStack() as stack:
+        file = open_edges(folder)
+        if file is None:
+            raise DamagedIndexError(f"the lineage index {folder} is not there")
+        stack.enter_context(file)
+        if (size := file.watermark().size) < min_size:
+            raise IndexUnavailableError(
+                f"the lineage index {folder} holds {size} of {min_size} entries; ask again in a moment"
+            )
+        steps: Steps = file
+        if (arrays := open_arrays(file)) is not None:
+            steps = stack.enter_context(arrays)
+        yield LineageGraph(file, as_of=as_of, steps=steps)
 
 
 def require_known(graph: LineageGraph, iris: Iterable[str]) -> None:

@@ -7,19 +7,17 @@ queries run in the pool, on one snapshot of what the caller sees, all within one
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from provgraph import terms, vocab
-from provgraph.errors import DamagedIndexError, IndexUnavailableError, UsageError
-from provgraph.index.edges import open_edges
+from provgraph.errors import DamagedIndexError, UsageError
 from provgraph.index.pool import QueryTimeoutError, Request
 from provgraph.index.store import Row, Solutions
 from provgraph.query.lineage import Select
-from provgraph.query.lineage_graph import LineageGraph
+from provgraph.query.lineage_graph import LineageGraph, open_lineage
 from provgraph.server.endpoints import Call
 from provgraph.service.snapshots import Snapshot
 from provgraph.terms import Term
@@ -58,14 +56,9 @@ async def with_lineage(
         size = snapshot.ledger_size
         if as_of is not None and as_of > size:
             raise UsageError(f"expected a ledger size of at most {size}, found {as_of}")
-        file = open_edges(snapshot.lineage)
-        with contextlib.ExitStack() as stack:
-            if file is None or stack.enter_context(file).watermark().size < size:
-                # An erasure threw it away, or another process of the home is at it.
-                raise IndexUnavailableError(
-                    "the lineage index is being built; ask again in a moment"
-                )
-            return ask(select, LineageGraph(file, as_of=size if as_of is None else as_of))
+        until = size if as_of is None else as_of
+        with open_lineage(snapshot.lineage, as_of=until, min_size=size) as graph:
+            return ask(select, graph)
 
     return await _on_snapshot(call, run, min_ledger_size)
 

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 from provgraph import vocab
 from provgraph.errors import DamagedIndexError, NotFoundError, UsageError
-from provgraph.index.edges import lineage_folder, open_edges
+from provgraph.index.edges import lineage_folder
 from provgraph.index.sandbox import ForeignAnswer, Limits, check_query, run_foreign
 from provgraph.index.store import (
     REBUILD_ROWS,
@@ -34,7 +34,13 @@ from provgraph.query import catalogue, erasures, lineage, roots
 from provgraph.query.catalogue import CannedQuery
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
-from provgraph.query.lineage_graph import ALL, LineageGraph, Restriction, require_known
+from provgraph.query.lineage_graph import (
+    ALL,
+    LineageGraph,
+    Restriction,
+    open_lineage,
+    require_known,
+)
 from provgraph.query.reporting import Entries, Material
 from provgraph.seal.entry import TOMBSTONE, parse_entry
 from provgraph.service import lineage_index
@@ -447,11 +453,8 @@ class Reader:
 
 
 def _asked(folder: Path, ask: Callable[[LineageGraph], Found], as_of: int | None) -> Found:
-    file = open_edges(folder)
-    if file is None:
-        raise DamagedIndexError(f"the lineage index {folder} is not there")
-    with file:
-        return ask(LineageGraph(file, as_of=as_of))
+    with open_lineage(folder, as_of=as_of) as graph:
+        return ask(graph)
 
 
 def _iris_in(rows: tuple[Row, ...]) -> set[str]:

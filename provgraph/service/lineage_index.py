@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from provgraph.errors import DamagedIndexError, UntrustedError
+from provgraph.index.edge_arrays import keep_arrays
 from provgraph.index.edges import (
     BATCH,
     EdgeFile,
@@ -70,6 +71,10 @@ def build(
 ) -> None:
     """Build the lineage index from nothing, from the first entries of a ledger but those hidden."""
     build_edges(folder, _batches(ledger, 0, size, hidden=hidden, count=count))
+    file = open_edges(folder, read_only=False)
+    assert file is not None, "it was just put in force"
+    with file:
+        keep_arrays(file)
 
 
 def add(
@@ -86,6 +91,7 @@ def add(
         raise DamagedIndexError(f"the lineage index {folder} is not there")
     with file:
         file.append(list(entries_of(ledger, records)), mark=mark)
+        keep_arrays(file)
 
 
 def _is_added(ledger: LedgerReader, file: EdgeFile, *, size: int, count: Count | None) -> bool:
@@ -98,6 +104,7 @@ def _is_added(ledger: LedgerReader, file: EdgeFile, *, size: int, count: Count |
     batches = _batches(ledger, mark.size, size, count=count, may_erase=mark.size == 0)
     for entries, after in batches:
         file.append(entries, mark=after)
+    keep_arrays(file)
     return True
 
 

@@ -33,6 +33,7 @@ from provgraph.errors import (
 )
 from provgraph.index.edges import lineage_folder
 from provgraph.index.store import open_index
+from provgraph.service import lineage_index
 from provgraph.service.asking import bring_up_to_date, rebuild_index
 from provgraph.service.catching_up import WORTH_A_PROCESS, catch_up_elsewhere
 from provgraph.service.home import index_folder, readable_ledger
@@ -330,7 +331,8 @@ class SnapshotKeeper:
             readable_ledger(settings) as ledger,
             open_index(index_folder(settings), wait_s=settings.index_wait_s) as index,
         ):
-            rebuild_index(index, ledger)
+            size = rebuild_index(index, ledger)
+            lineage_index.build(ledger, lineage_folder(index.folder), size=size)
 
     @staticmethod
     def _clear(snapshot: Snapshot) -> None:

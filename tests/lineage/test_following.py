@@ -17,7 +17,8 @@ from small_history import DATA, MODEL, OLD, RAW, record_history
 import provgraph
 from provgraph import vocab
 from provgraph.digests import Digest
-from provgraph.errors import NotFoundError, UsageError
+from provgraph.errors import DamagedIndexError, NotFoundError, UsageError
+from provgraph.index.edge_arrays import require_sound
 from provgraph.index.edges import open_edges
 from provgraph.query import lineage
 from provgraph.query.lineage_graph import Restriction
@@ -226,6 +227,53 @@ def test_a_damaged_file_is_built_anew(history, damage, caplog):
         assert len(reader.walk(MODEL, up=True, max_depth=None).edges) == 2
     assert rows(history) == before
     assert ("built anew" in caplog.text) is (damage != "layout")
+
+
+@pytest.mark.parametrize("damage", ["header", "short", "gone", "ends", "elsewhere"])
+def test_damaged_arrays_are_built_anew_with_all_of_it(history, damage, monkeypatch, caplog):
+    monkeypatch.setattr("provgraph.index.edge_arrays.MIN_EDGES", 1)
+    reindex(load())
+    folder = history / "lineage"
+    (path,) = folder.glob("arrays-*.bin")
+    data = bytearray(path.read_bytes())
+    if damage == "header":
+        data[20] ^= 1
+        path.write_bytes(data)
+    elif damage == "short":
+        path.write_bytes(data[:-4])
+    elif damage == "gone":
+        path.unlink()
+    elif damage == "ends":
+        path.write_bytes(data[:64] + b"\xff" * (len(data) - 64))
+        with pytest.raises(DamagedIndexError, match="are not what was written"):
+            require_sound(path)
+    else:
+        with sqlite3.connect(next(folder.glob("edges-*.db"))) as db:
+            db.execute("UPDATE state SET arrays = '../index/CURRENT'")
+        db.close()
+    with open_reader(load()) as reader:
+        assert len(reader.walk(MODEL, up=True, max_depth=None).edges) == 2
+    assert "lineage index damaged, built anew" in caplog.text
+    (new,) = folder.glob("arrays-*.bin")
+    require_sound(new)
+
+
+def test_arrays_follow_what_comes_in_and_are_written_anew_when_much_did(history, monkeypatch):
+    monkeypatch.setattr("provgraph.index.edge_arrays.MIN_EDGES", 1)
+    monkeypatch.setattr("provgraph.index.edge_arrays._MIN_RECENT", 2)
+    reindex(load())
+    (first,) = (history / "lineage").glob("arrays-*.bin")
+    before = DATA
+    for number in range(4):
+        with provgraph.run("later", owner="a") as run:
+            run.use("s3://bucket/x.bin", role="raw", digest=before)
+            before = f"sha256:{number:064x}"
+            run.generate("s3://bucket/y.bin", name="y", kind="dataset", digest=before)
+        with open_reader(load()) as reader:
+            found = reader.walk(RAW, up=False, max_depth=None)
+            assert iri(before) in found.nodes
+        (now,) = (history / "lineage").glob("arrays-*.bin")
+        assert (now == first) is (number < 2)
 
 
 def test_a_lost_file_is_built_from_nothing_and_reindex_builds_it(history):

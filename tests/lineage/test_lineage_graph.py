@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small_graphs import ABOUT, DERIVED, edge_file, entries, mark, record_iri, store, thing
 
 from provgraph.errors import NotFoundError
+from provgraph.index.edge_arrays import open_arrays, write_arrays
 from provgraph.query.lineage_graph import LineageGraph, PathEdge, require_known
 
 MANY = 6
@@ -40,7 +41,7 @@ def mentioned(records):
 
 
 @given(histories, st.integers(0, 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_closures_are_those_of_a_sparql_path_as_of_every_position(records, as_of):
     with tempfile.TemporaryDirectory() as name, edge_file(Path(name) / "l", records) as file:
         lineage = LineageGraph(file, as_of=as_of)
@@ -54,7 +55,7 @@ def test_closures_are_those_of_a_sparql_path_as_of_every_position(records, as_of
 
 
 @given(histories, st.integers(0, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_k_hops_are_those_of_a_path_of_optional_steps(records, depth):
     with tempfile.TemporaryDirectory() as name, edge_file(Path(name) / "l", records) as file:
         lineage = LineageGraph(file)
@@ -72,7 +73,7 @@ def test_k_hops_are_those_of_a_path_of_optional_steps(records, depth):
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_paths_are_shortest_and_made_of_stated_edges(records):
     with tempfile.TemporaryDirectory() as name, edge_file(Path(name) / "l", records) as file:
         lineage = LineageGraph(file)
@@ -104,7 +105,7 @@ def test_paths_are_shortest_and_made_of_stated_edges(records):
 
 
 @given(histories)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_common_ancestors_are_those_of_a_sparql_path(records):
     with tempfile.TemporaryDirectory() as name, edge_file(Path(name) / "l", records) as file:
         lineage = LineageGraph(file)
@@ -126,7 +127,7 @@ def test_common_ancestors_are_those_of_a_sparql_path(records):
 
 
 @given(histories, st.integers(0, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_file_that_grew_is_one_built_at_once(records, cut):
     with tempfile.TemporaryDirectory() as name:
         with edge_file(Path(name) / "a", records) as whole:
@@ -138,6 +139,42 @@ def test_a_file_that_grew_is_one_built_at_once(records, cut):
                     query = query.removesuffix(", 3") if table == "record" else query
                     assert grown._all(query) == whole._all(query)
                 assert grown.watermark() == whole.watermark() == mark(len(records))
+
+
+@given(histories, st.integers(0, 6), st.integers(0, 6), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_arrays_answer_what_the_file_answers_also_what_came_in_since(
+    records, cut, as_of, backwards
+):
+    with tempfile.TemporaryDirectory() as name, edge_file(Path(name) / "l", records[:cut]) as file:
+        write_arrays(file)
+        rest = entries(records[cut:], start=len(records[:cut]))
+        # A view can come to show a record after later ones.
+        for each in reversed(rest) if backwards else rest:
+            file.append([each], mark=mark(len(records)))
+        arrays = open_arrays(file)
+        assert arrays is not None
+        with arrays:
+            for position in (as_of, None):
+                by_file = LineageGraph(file, as_of=position)
+                by_arrays = LineageGraph(file, as_of=position, steps=arrays)
+                for number in mentioned(records):
+                    one = thing(number)
+                    for depth in (None, 0, 1, 2):
+                        assert by_arrays.upstream([one], max_depth=depth) == by_file.upstream(
+                            [one], max_depth=depth
+                        )
+                        assert by_arrays.downstream([one], max_depth=depth) == by_file.downstream(
+                            [one], max_depth=depth
+                        )
+                    other = thing((number + 1) % MANY)
+                    assert by_arrays.path(one, other) == by_file.path(one, other)
+                    assert by_arrays.common_ancestors([one, other]) == by_file.common_ancestors(
+                        [one, other]
+                    )
+        # Written anew they hold all of it, and nothing lies over them.
+        write_arrays(file)
+        assert file.arrays()[1] == []
 
 
 def test_a_self_loop_leads_nowhere_and_a_multi_edge_names_all_its_records(tmp_path):
@@ -159,6 +196,14 @@ def test_a_wide_fan_is_cut_where_the_limit_says(tmp_path):
         assert 100 < len(found.things) <= 104
         whole = LineageGraph(file).downstream([thing(0)], max_things=500)
         assert (whole.is_cut, len(whole.things)) == (False, 500)
+        write_arrays(file)
+        arrays = open_arrays(file)
+        assert arrays is not None
+        with arrays:
+            by_arrays = LineageGraph(file, steps=arrays)
+            cut = by_arrays.downstream([thing(0)], max_things=100)
+            assert (cut.is_cut, len(cut.things)) == (True, 103)
+            assert by_arrays.downstream([thing(0)], max_things=500) == whole
 
 
 def test_a_chain_of_thousands_of_steps_is_walked(tmp_path):
