@@ -77,6 +77,9 @@ class AccessStore:
         self._clock = clock
         self._db = self._opened()
         self._written: dict[str, datetime] = {}
+        # Who tokens stand for, by their hashes, as long as nothing of the file has changed.
+        self._callers: dict[bytes, tuple[Token, Caller]] = {}
+        self._callers_of = (-1, -1)
 
     def close(self) -> None:
         """Close the file."""
@@ -172,25 +175,38 @@ class AccessStore:
         Raises:
             UntrustedError: no such token, or it has expired or was revoked.
         """
-        found = []
-        if _TOKEN.fullmatch(secret):
-            # Looked up by its hash: how long that takes says nothing about the token.
-            found = self._rows(f"{_TOKENS} WHERE hash = ?", _hash(secret))
-        if not found:
+        known = self._known_caller(_hash(secret)) if _TOKEN.fullmatch(secret) else None
+        if known is None:
             raise UntrustedError("this token is not known here; ask for a new one")
-        token = _token(found[0])
+        token, caller = known
         now = self._clock()
         state = token.state(now)
         if state != "active":
             raise UntrustedError(f"the token {token.id} is {state}; ask for a new one")
         self._note_use(token, now)
-        return Caller(
-            name=token.owner,
-            by=f"token {token.id}",
-            roles=token.roles,
-            projects=token.projects,
-            member_of=self.projects_of(token.owner),
-        )
+        return caller
+
+    def _known_caller(self, hashed: bytes) -> tuple[Token, Caller] | None:
+        """Look a token up by its hash: how long that takes says nothing about the token."""
+        # One number tells of changes by other connections, the other of those by this one.
+        version = self.version, self._db.total_changes
+        if version != self._callers_of:
+            self._callers_of = version
+            self._callers.clear()
+        if hashed not in self._callers:
+            rows = self._rows(f"{_TOKENS} WHERE hash = ?", hashed)
+            if not rows:
+                return None
+            token = _token(rows[0])
+            caller = Caller(
+                name=token.owner,
+                by=f"token {token.id}",
+                roles=token.roles,
+                projects=token.projects,
+                member_of=self.projects_of(token.owner),
+            )
+            self._callers[hashed] = token, caller
+        return self._callers[hashed]
 
     # ---- persons and projects --------------------------------------------------------------------
     def set_roles(self, person: str, roles: Iterable[str]) -> None:

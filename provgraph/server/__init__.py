@@ -3,6 +3,7 @@
     app         the table of endpoints becomes an application
     endpoints   what an endpoint is: path, action, parameters; the OpenAPI document is made of these
     services    what the endpoints share: snapshots, query workers, the committer
+    intake      the thread that reads, converts and seals what comes in
     guard       who may do what, and the view that they are served from
     walking     questions of our own that take several queries, each in a query worker
     problems    errors as RFC 9457

@@ -13,11 +13,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -66,12 +66,12 @@ _BODY_START_S: Final = 20.0
 _BODY_BYTES_PER_S: Final = 16 * 1024
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 
 
 def make_app(services: Services) -> Starlette:
@@ -109,11 +109,26 @@ def make_app(services: Services) -> Starlette:
     by_path: dict[str, dict[str, Endpoint]] = {}
     for each in (*ENDPOINTS, described):
         by_path.setdefault(each.path, {})[each.method] = each
-    routes = [Route(path, _Dispatch(services, methods)) for path, methods in by_path.items()]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    dispatches = {path: _Dispatch(services, methods) for path, methods in by_path.items()}
+    routes = [Route(path, dispatch) for path, dispatch in dispatches.items()]
+    app = _App(routes=routes, lifespan=lifespan)
+    app.fixed = {path: dispatch for path, dispatch in dispatches.items() if "{" not in path}
     app.router.default = _Dispatch(services, {})
     app.router.redirect_slashes = False
     return app
+
+
+class _App(Starlette):
+    """The application; a path without parameters is found by itself, not by trying one after another."""
+
+    fixed: Mapping[str, _Dispatch]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self.fixed.get(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await found({**scope, "app": self, "path_params": {}}, receive, send)
 
 
 class _Dispatch:
@@ -140,9 +155,10 @@ class _Dispatch:
                 response = await self._answered(request, endpoint)
             except Exception as error:
                 response = respond(request, error)
-            for name, value in _HEADERS.items():
-                response.headers.setdefault(name, value)
-            response.headers["X-Request-Id"] = request.state.request_id
+            headers = response.raw_headers
+            given = {name for name, _ in headers}
+            headers.extend(each for each in _HEADERS if each[0] not in given)
+            headers.append((b"x-request-id", request.state.request_id.encode()))
             allow_origin(request, response, services.cors_origins)
             if endpoint is not None and endpoint.action != OPEN:
                 services.note_access(request, response, endpoint.action, began_s=began_s)
@@ -230,11 +246,17 @@ async def read_body(call: Call, *, max_bytes: int) -> bytes:
     began_s = loop.time()
     try:
         async with asyncio.timeout_at(began_s + _BODY_START_S) as deadline:
-            async for piece in call.request.stream():
+            while True:
+                message = await call.request.receive()
+                if message["type"] == "http.disconnect":
+                    raise HttpError(400, "Body broke off", f"found {size} bytes, and no end")
+                piece = message.get("body", b"")
                 size += len(piece)
                 if size > max_bytes:
                     raise _too_large(max_bytes)
                 pieces.append(piece)
+                if not message.get("more_body", False):
+                    return b"".join(pieces)
                 deadline.reschedule(began_s + _BODY_START_S + size / _BODY_BYTES_PER_S)
     except TimeoutError:
         raise HttpError(
@@ -243,9 +265,6 @@ async def read_body(call: Call, *, max_bytes: int) -> bytes:
             f"expected the body at {_BODY_BYTES_PER_S} bytes per second or faster, found {size}"
             f" bytes in {loop.time() - began_s:.0f} s",
         ) from None
-    except ClientDisconnect:
-        raise HttpError(400, "Body broke off", f"found {size} bytes, and no end") from None
-    return b"".join(pieces)
 
 
 def _require_small_body(request: Request, endpoint: Endpoint) -> None:

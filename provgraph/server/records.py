@@ -7,7 +7,6 @@ the same dataclasses that the facts are read into. While much is waiting, 429 sa
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -23,8 +22,8 @@ from provgraph.access.verdict import judge
 from provgraph.capture.facts import decode, find_fault
 from provgraph.digests import Digest
 from provgraph.errors import FormatError
-from provgraph.recordable import DECISIONS, LATER_FACTS, LaterFact
-from provgraph.records import Run
+from provgraph.recordable import LATER_FACTS, LaterFact
+from provgraph.records import Approval, Run
 from provgraph.seal.entry import RECORD
 from provgraph.server.endpoints import Call, Endpoint
 from provgraph.server.guard import INGEST
@@ -79,7 +78,7 @@ async def take_in(call: Call, *, size_bytes: int, read: Callable[[], list[Incomi
         raise HttpError(429, "Too many records at once", "others are being taken in; come again")
     services.waiting_bytes += size_bytes
     try:
-        ingest = await services.ingest()
+        ingest, intake = await services.intake()
         view = call.view
 
         def begin() -> HandedOver:
@@ -87,14 +86,7 @@ async def take_in(call: Call, *, size_bytes: int, read: Callable[[], list[Incomi
             _require_rights(call, items)
             return ingest.hand_over(items, view=view)
 
-        # One thread for all: conversion holds the interpreter, and several would only contend for it.
-        loop = asyncio.get_running_loop()
-        handed = await loop.run_in_executor(services.ingest_thread, begin)
-        committed = asyncio.wrap_future(handed.committed)
-        # Whatever becomes of this request, the commit goes on: `wait` cancels nothing.
-        await asyncio.wait([committed])
-        committed.exception()  # told by `finish`
-        taken = await loop.run_in_executor(services.ingest_thread, ingest.finish, handed)
+        taken = await intake.take(begin)
     finally:
         services.waiting_bytes -= size_bytes
     services.snapshots.grown()
@@ -133,8 +125,8 @@ def _require_rights(call: Call, items: list[Incoming]) -> None:
             verdict = judge(caller, APPROVE)
             reason = None if verdict.is_allowed else verdict.reason
             record = item.record if isinstance(item, IncomingFacts) else None
-            if reason is None and isinstance(record, DECISIONS) and record.by.name != caller.name:
-                reason = f"{caller.name} cannot decide in the name of {record.by.name}"
+            if reason is None and isinstance(record, Approval) and record.by.name != caller.name:
+                reason = f"{caller.name} cannot approve in the name of {record.by.name}"
         if reason is not None:
             raise HttpError(403, "Forbidden", f"records/{place}: {reason}")
 
@@ -147,7 +139,7 @@ def _said(item: Incoming) -> Said:
     return Said(
         standing=RUN if isinstance(item.record, Run) else LATER,
         projects=frozenset() if project is None else frozenset({project}),
-        approves=isinstance(item.record, DECISIONS),
+        approves=isinstance(item.record, Approval),
     )
 
 

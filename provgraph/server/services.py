@@ -29,6 +29,7 @@ from provgraph.index.pool import PoolLimits, QueryPool
 from provgraph.server.counting import Metrics
 from provgraph.server.guard import AccessGuard, Guard
 from provgraph.server.headers import LEDGER_SIZE_HEADER
+from provgraph.server.intake import Intake
 from provgraph.server.problems import HttpError
 from provgraph.server.proxies import Front
 from provgraph.server.rates import Rates
@@ -60,10 +61,7 @@ class Services:
     waiting_bytes: int = 0
     """Of records that are being taken in."""
     _ingest: Ingest | None = None
-    ingest_thread: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="provgraph-ingest")
-    )
-    """Reads, converts and seals what comes in."""
+    _intake: Intake | None = None
     trail: TrailWriter | None = None
     watch: Watch = field(default_factory=Watch)
     counts: dict[View, tuple[int, dict[str, int]]] = field(default_factory=dict)
@@ -122,8 +120,9 @@ class Services:
         if self.trail is None:
             return
         caller: Caller | None = request.state.caller
-        query = request.url.query
-        asked = f"{request.method} {request.url.path}{'?' if query else ''}{unquote_plus(query)}"
+        asked = f"{request.method} {request.scope['path']}"
+        if query := request.scope["query_string"]:
+            asked += f"?{unquote_plus(query.decode('latin-1'))}"
         if (text := getattr(request.state, "asked", None)) is not None:
             asked += f" {text}"
         size = response.headers.get(LEDGER_SIZE_HEADER)
@@ -193,6 +192,17 @@ class Services:
                 self._ingest = await asyncio.to_thread(Ingest, self.settings)
         return self._ingest
 
+    async def intake(self) -> tuple[Ingest, Intake]:
+        """Return what takes records in, and the thread in which it does, both made with the first.
+
+        Raises:
+            StorageError: the home cannot be written.
+        """
+        ingest = self._ingest or await self.ingest()
+        if self._intake is None:
+            self._intake = Intake(ingest, asyncio.get_running_loop())
+        return ingest, self._intake
+
     async def start(self) -> None:
         """Start what needs starting; the server takes requests after it."""
         self.trail = TrailWriter(
@@ -211,7 +221,8 @@ class Services:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # What was handed over is committed before anything else ends.
-        await asyncio.to_thread(self.ingest_thread.shutdown)
+        if self._intake is not None:
+            await asyncio.to_thread(self._intake.close)
         if self._ingest is not None:
             await asyncio.to_thread(self._ingest.close)
         await self.pool.close()

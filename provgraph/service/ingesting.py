@@ -20,18 +20,20 @@ from provgraph import terms, vocab
 from provgraph.access.views import FULL, View
 from provgraph.capture.sinks import Receipt
 from provgraph.digests import Digest
-from provgraph.errors import ConflictError, FormatError, ProvgraphError
-from provgraph.governance import Waiver
+from provgraph.errors import ConflictError, FormatError, KeyRefusedError, ProvgraphError
 from provgraph.ledger.group import Committer
 from provgraph.ledger.rows import Pending, Position
 from provgraph.recordable import LaterFact
 from provgraph.records import Approval, GraphImport, Notice, Run
 from provgraph.seal.entry import RECORD
+from provgraph.seal.keys import Signer
 from provgraph.seal.proof import Seal, seal, verify_seal
+from provgraph.seal.trust import KeyHistory
 from provgraph.service.audience import Audience
 from provgraph.service.duties import require_separate
 from provgraph.service.home import own_ledger, producer_signer, readable_ledger
 from provgraph.service.recording import find_receipt, prepare_record
+from provgraph.service.rotating import finish_rotation
 from provgraph.service.things import about
 from provgraph.settings import Settings
 
@@ -83,6 +85,8 @@ class Taken:
 class HandedOver:
     """A batch on its way into the ledger; `committed` is done after the COMMIT, or has its error."""
 
+    view: View
+    sealed_by: Signer
     batch: Sequence[Incoming]
     prepared: Sequence[Receipt | list[Pending]]
     pending: Sequence[Pending]
@@ -140,15 +144,25 @@ class Ingest:
         Raises:
             FormatError, UntrustedError, ConflictError: as `take`; nothing was handed over then.
         """
+        signer = producer_signer(self._settings)
         with self._lock:
-            prepared = [self._prepare(place, item, view) for place, item in enumerate(batch)]
+            prepared = [
+                self._prepare(place, item, view, signer) for place, item in enumerate(batch)
+            ]
         pending = [one for each in prepared if isinstance(each, list) for one in each]
         committed: Future[list[Position]] = Future()
         if pending:
             committed = self._committer.submit(pending)
         else:
             committed.set_result([])
-        return HandedOver(batch=batch, prepared=prepared, pending=pending, committed=committed)
+        return HandedOver(
+            view=view,
+            sealed_by=signer,
+            batch=batch,
+            prepared=prepared,
+            pending=pending,
+            committed=committed,
+        )
 
     def finish(self, handed: HandedOver) -> list[Taken]:
         """Wait for the commit of a batch that was handed over, and say where its items stand.
@@ -162,6 +176,8 @@ class Ingest:
             # The same record may have come in twice at once, sealed at two moments: the first
             # counts, and this one is where that one is.
             return self._as_found(handed.batch, handed.prepared)
+        except KeyRefusedError:
+            return self._by_successor(handed)
         self._remember(handed.pending)
         return self._merged(handed.prepared, positions)
 
@@ -185,10 +201,10 @@ class Ingest:
                 return Taken(receipt=receipt, is_new=False)
             pending = self._graph(item)
         positions = self._submit(pending)
-        with self._lock:
-            size = self._reader.size()
         first = positions[0]
-        receipt = Receipt(record=first.iri, position=first.index, ledger_size=size)
+        receipt = Receipt(
+            record=first.iri, position=first.index, ledger_size=positions[-1].index + 1
+        )
         return Taken(receipt=receipt, is_new=first.is_new)
 
     def _submit(self, pending: Sequence[Pending]) -> list[Position]:
@@ -203,7 +219,28 @@ class Ingest:
         self._known.update(each.iri for each in pending if "/record/environment-" in each.iri)
         self._known.update(each.iri for each in pending if "/record/source-" in each.iri)
 
-    def _prepare(self, place: int, item: Incoming, view: View) -> Receipt | list[Pending]:
+    def _by_successor(self, refused: HandedOver) -> list[Taken]:
+        """Seal a batch again after the producer key was rotated; once, and only then.
+
+        Raises:
+            KeyRefusedError: the key is the same, or what refused it is not ours.
+        """
+        finish_rotation(self._settings, self._keys())
+        successor = producer_signer(self._settings)
+        if successor.verification_method == refused.sealed_by.verification_method:
+            refused.committed.result()  # raises why it was refused
+        again = self.hand_over(refused.batch, view=refused.view)
+        positions = again.committed.result()
+        self._remember(again.pending)
+        return self._merged(again.prepared, positions)
+
+    def _keys(self) -> KeyHistory:
+        with own_ledger(self._settings) as ledger:
+            return ledger.keys()
+
+    def _prepare(
+        self, place: int, item: Incoming, view: View, signer: Signer
+    ) -> Receipt | list[Pending]:
         try:
             if isinstance(item, IncomingSealed):
                 return [_sealed(item)]
@@ -214,14 +251,14 @@ class Ingest:
             names = self._audience.names(self._reader, record, view=view)
             if item.called is not None and not isinstance(record, (Run, Notice)):
                 record = about(names, record, item.called, finds_files=False)
-            if isinstance(record, Approval | Waiver):
+            if isinstance(record, Approval):
                 require_separate(self._reader, record)
             return prepare_record(
                 names,
                 record,
                 record_id=item.record_id,
                 attachments=item.attachments,
-                signer=producer_signer(self._settings),
+                signer=signer,
                 is_recorded=self._is_recorded,
             )
         except ProvgraphError as error:
@@ -254,8 +291,6 @@ class Ingest:
     def _merged(
         self, prepared: Sequence[Receipt | list[Pending]], positions: Sequence[Position]
     ) -> list[Taken]:
-        with self._lock:
-            size = self._reader.size()
         rest = iter(positions)
         found = []
         for each in prepared:
@@ -264,7 +299,8 @@ class Ingest:
                 continue
             # The record is the last of what was made of it.
             last = [next(rest) for _ in each][-1]
-            receipt = Receipt(record=last.iri, position=last.index, ledger_size=size)
+            # The smallest ledger that has it: whoever waits for that size reads what was written.
+            receipt = Receipt(record=last.iri, position=last.index, ledger_size=last.index + 1)
             found.append(Taken(receipt=receipt, is_new=last.is_new))
         return found
 

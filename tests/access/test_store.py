@@ -116,6 +116,22 @@ def test_two_processes_see_each_others_changes(store, tmp_path, clock):
     other.close()
 
 
+@pytest.mark.parametrize("is_other", [False, True])
+def test_what_is_known_of_a_token_ends_with_the_change(store, tmp_path, clock, is_other):
+    token, secret = store.create_token(owner="ada", roles=["reader"])
+    assert store.caller(secret).member_of == set()
+    other = AccessStore(tmp_path / "home" / "access.db", clock=clock)
+    changer = other if is_other else store
+    changer.set_member("churn", "ada", belongs=True)
+    assert store.caller(secret).member_of == {"churn"}
+    changer.set_member("churn", "ada", belongs=False)
+    assert store.caller(secret).member_of == set()
+    changer.revoke_token(token.id)
+    with pytest.raises(UntrustedError, match="is revoked"):
+        store.caller(secret)
+    other.close()
+
+
 def test_a_file_of_something_else_is_left_alone(tmp_path, clock):
     path = tmp_path / "access.db"
     with sqlite3.connect(path) as db:

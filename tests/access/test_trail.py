@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,11 +12,13 @@ from provgraph.access.trail import (
     MAX_ASKED_CHARACTERS,
     TrailWriter,
     access_of,
+    parse_access,
     read_trail,
     select,
     verify_trail,
 )
 from provgraph.errors import NotFoundError, StorageError, UntrustedError
+from provgraph.seal import jcs
 from provgraph.seal.keys import generate_signer
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -71,6 +74,13 @@ def test_rows_are_kept_in_order_over_several_openings(trail, signer):
     assert [position for position, _ in rows] == list(range(21))
     assert rows[20][1] == access(20, who="grace")
     assert verify_trail(trail, key=signer.public_key).size == 21
+
+
+@pytest.mark.parametrize("asked", ["GET /", 'a "b" \\ \x00\x1f\x7f\n\u2028é𐀀', "\ud800"])
+def test_a_row_is_written_as_canonical_json(asked):
+    row = access(asked=asked, ledger_size=None, status=404)
+    assert row.encode() == jcs.encode(asdict(row))
+    assert parse_access(row.encode()) == row
 
 
 def test_two_writers_share_one_trail(trail, signer):

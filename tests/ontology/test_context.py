@@ -25,7 +25,6 @@ OTHERS = {
     "sourceText": ("dc:source", ""),
     "publisher": ("dcterms:publisher", "@id"),
     "mediaType": ("dcat:mediaType", "@id"),
-    "hasLegalBasis": ("dpv:hasLegalBasis", "@id"),
 }
 
 
