@@ -18,26 +18,69 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Consent",
+    "IntendedUse",
     "__version__",
     "approve",
+    "assess_change",
+    "assign",
     "current_run",
     "deploy",
+    "describe",
+    "gate_decision",
     "observe",
+    "register",
+    "remediate",
+    "respond",
     "retract",
     "run",
+    "undeploy",
+    "validate",
+    "waive",
+    "withdraw",
 ]
 
 if TYPE_CHECKING:
+    from provgraph.capture.described import Consent, IntendedUse
     from provgraph.capture.run import current_run
-    from provgraph.service.api import approve, deploy, observe, retract, run
+    from provgraph.service.api import observe, run
+    from provgraph.service.governed import (
+        approve,
+        assess_change,
+        assign,
+        deploy,
+        describe,
+        gate_decision,
+        register,
+        remediate,
+        respond,
+        retract,
+        undeploy,
+        validate,
+        waive,
+        withdraw,
+    )
 
 _WHERE = {
     "run": "provgraph.service.api",
-    "deploy": "provgraph.service.api",
+    "deploy": "provgraph.service.governed",
     "observe": "provgraph.service.api",
-    "approve": "provgraph.service.api",
-    "retract": "provgraph.service.api",
+    "approve": "provgraph.service.governed",
+    "retract": "provgraph.service.governed",
+    "describe": "provgraph.service.governed",
+    "Consent": "provgraph.capture.described",
+    "IntendedUse": "provgraph.capture.described",
     "current_run": "provgraph.capture.run",
+    "assess_change": "provgraph.service.governed",
+    "assign": "provgraph.service.governed",
+    "gate_decision": "provgraph.service.governed",
+    "register": "provgraph.service.governed",
+    "remediate": "provgraph.service.governed",
+    "respond": "provgraph.service.governed",
+    "undeploy": "provgraph.service.governed",
+    "validate": "provgraph.service.governed",
+    "waive": "provgraph.service.governed",
+    "withdraw": "provgraph.service.governed",
 }
 
 

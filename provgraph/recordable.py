@@ -9,10 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from provgraph.governance import (
+    Assignment,
+    DeploymentEnd,
+    GateDecision,
+    Modification,
+    Registration,
+    Remediation,
+    Response,
+    Validation,
+    Waiver,
+    Withdrawal,
+)
 from provgraph.records import (
     Appointment,
     Approval,
     Deployment,
+    Description,
     GraphImport,
     KeyDecision,
     Notice,
@@ -23,19 +36,42 @@ from provgraph.records import (
     Verification,
 )
 
-AboutModel = Deployment | Observation | Approval
+AboutModel = Deployment | Observation | Approval | Validation | GateDecision | Waiver | Modification
 """Later facts with a `model`, which may be given by name and is looked up when it is recorded."""
-AboutThing = Retraction
+AboutThing = (
+    Retraction
+    | Withdrawal
+    | Remediation
+    | Assignment
+    | Registration
+    | Response
+    | DeploymentEnd
+    | Description
+)
 """Later facts with a `target`: the IRI of any thing, looked up likewise."""
 LaterFact = AboutModel | AboutThing
 Record = (
     Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment | GraphImport | Notice
 )
 
+DECISIONS: Final = (Approval, Validation, Waiver, Remediation)
+"""By a person who answers for it: over a network nobody decides in another's name."""
+
 LATER_FACTS: Final[Mapping[str, type[LaterFact]]] = {
     "deployment": Deployment,
     "observation": Observation,
     "approval": Approval,
     "retraction": Retraction,
+    "validation": Validation,
+    "gate-decision": GateDecision,
+    "waiver": Waiver,
+    "withdrawal": Withdrawal,
+    "remediation": Remediation,
+    "assignment": Assignment,
+    "registration": Registration,
+    "modification": Modification,
+    "response": Response,
+    "deployment-end": DeploymentEnd,
+    "description": Description,
 }
 """What a later fact is called, in IRIs and in `POST /records`, and its class."""

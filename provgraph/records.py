@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from provgraph.data_facts import IntendedUse, LegalBasis
 from provgraph.digests import Digest
 from provgraph.frozen import dataclass, field
 
@@ -66,6 +67,11 @@ class Entity:
     collector: str | None = None
     consent: str | None = None
     vendor: str | None = None
+    collection_method: str | None = None
+    use_terms: str | None = None
+    has_personal_data: bool | None = None
+    legal_bases: tuple[LegalBasis, ...] = ()
+    intended_use: IntendedUse | None = None
     missing: tuple[Missing, ...] = ()
 
 
@@ -95,6 +101,50 @@ class Filter:
     condition: str
     reason: str | None = None
     rows_removed: int | None = None
+    by: Agent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """A version of what a column that models see means. Without a definition: a use of it."""
+
+    name: str
+    version: str | None = None
+    definition: str | None = None
+    reason: str | None = None  # why it was chosen
+    by: Agent | None = None
+    columns: tuple[str, ...] = ()  # that it is made of
+    source: Entity | None = None  # where those stand
+    made: Entity | None = None  # the table or feature set in which it stands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelling:
+    """How the labels of a dataset came about. None means that nobody said."""
+
+    data: Entity | None
+    by: tuple[Agent, ...] = ()
+    guideline: str | None = None
+    guideline_version: str | None = None
+    agreement: float | None = None
+    agreement_method: str | None = None  # such as Cohen's kappa
+    count: int | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """One measured quality of a dataset snapshot."""
+
+    data: Entity | None
+    metric: str
+    value: float
+    column: str | None = None
+    n: int | None = None
+    threshold: str | None = None
+    threshold_met: bool | None = None
+    implementation: str | None = None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +207,9 @@ class Step:
     rows_out: int | None = None
     filters: tuple[Filter, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
+    features: tuple[Feature, ...] = ()
+    labellings: tuple[Labelling, ...] = ()
+    qualities: tuple[Quality, ...] = ()
     notes: tuple[Note, ...] = ()
     missing: tuple[Missing, ...] = ()
 
@@ -272,6 +325,9 @@ class Run:
     generated: tuple[Generation, ...] = ()
     steps: tuple[Step, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
+    features: tuple[Feature, ...] = ()
+    labellings: tuple[Labelling, ...] = ()
+    qualities: tuple[Quality, ...] = ()
     notes: tuple[Note, ...] = ()
     missing: tuple[Missing, ...] = ()
 
@@ -337,6 +393,21 @@ class Retraction:
     reason: str
     by: Agent | None = None
     at: datetime
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What somebody says of a thing after the runs that made or used it, such as its steward."""
+
+    id: str
+    target: str  # IRI of the thing
+    said: Entity = field(default_factory=Entity)  # what is said of it; names and bytes do not count
+    by: Agent | None = None
+    at: datetime
+    labellings: tuple[Labelling, ...] = ()  # of it, so without data
+    qualities: tuple[Quality, ...] = ()  # of it, so without data
+    notes: tuple[Note, ...] = ()
     missing: tuple[Missing, ...] = ()
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NewType
 from urllib.parse import quote
@@ -257,6 +257,8 @@ class Canonical(bytes):
     is computed once.
     """
 
+    # The sorted statements as text, without the graph's name; None where nobody has them at hand.
+    statements: Sequence[str] | None = None
     _sha256: bytes | None = None
 
     @property
@@ -318,6 +320,7 @@ class Graph:
                 f"graph {self.name} has {len(data)} bytes; the limit is {MAX_GRAPH_BYTES}."
                 " Put bulk data into an attachment and refer to it"
             )
+        data.statements = lines
         return data
 
 

@@ -30,6 +30,8 @@ PROV: Final = "http://www.w3.org/ns/prov#"
 DCTERMS: Final = "http://purl.org/dc/terms/"
 DC: Final = "http://purl.org/dc/elements/1.1/"
 DCAT: Final = "http://www.w3.org/ns/dcat#"
+DPV: Final = "https://w3id.org/dpv#"
+DPV_GDPR: Final = "https://w3id.org/dpv/legal/eu/gdpr#"
 RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDFS: Final = "http://www.w3.org/2000/01/rdf-schema#"
 XSD: Final = terms.XSD
@@ -41,6 +43,7 @@ PREFIXES: Final = {
     "dc": DC,
     "dcterms": DCTERMS,
     "dcat": DCAT,
+    "dpv": DPV,
     "rdf": RDF,
     "rdfs": RDFS,
     "xsd": XSD,
@@ -104,6 +107,37 @@ CLASSES: Final = (
     "Version",
     "Named",
     "Key",
+    # governance
+    "ValidationRecord",
+    "GateDecisionRecord",
+    "WaiverRecord",
+    "WithdrawalRecord",
+    "RemediationRecord",
+    "AssignmentRecord",
+    "RegistrationRecord",
+    "ModificationRecord",
+    "ResponseRecord",
+    "DeploymentEndRecord",
+    "Validation",
+    "GateDecision",
+    "Judgement",
+    "Waiver",
+    "Withdrawal",
+    "Remediation",
+    "Assignment",
+    "Responsibility",
+    "Registration",
+    "Modification",
+    "Response",
+    "DeploymentEnd",
+    # facts about data
+    "DescriptionRecord",
+    "Description",
+    "LegalBasis",
+    "IntendedUse",
+    "Feature",
+    "Labelling",
+    "QualityMeasurement",
 )
 
 # ---- properties of our own -----------------------------------------------------------------------
@@ -258,6 +292,65 @@ PROPERTIES: Final = (
     "packageUrl",
     "origin",
     "originUrl",
+    # governance
+    "verdict",
+    "isIndependent",
+    "conditions",
+    "report",
+    "profile",
+    "profileVersion",
+    "profileDigest",
+    "judgement",
+    "requirement",
+    "evidence",
+    "waiver",
+    "expiresAt",
+    "withdraws",
+    "withdrawn",
+    "scope",
+    "affects",
+    "remedies",
+    "underWithdrawal",
+    "dueAt",
+    "responsibility",
+    "establishes",
+    "responsible",
+    "agentRole",
+    "delegatedBy",
+    "registers",
+    "tier",
+    "riskClass",
+    "reviewBy",
+    "modifies",
+    "isSubstantial",
+    "isPredetermined",
+    "changePlan",
+    "respondsTo",
+    "action",
+    "ends",
+    # facts about data
+    "describes",
+    "collectionMethod",
+    "useTerms",
+    "hasPersonalData",
+    "legalBasis",
+    "basis",
+    "purpose",
+    "givenAt",
+    "reference",
+    "intendedUse",
+    "isCommercial",
+    "isDistributed",
+    "outOfScope",
+    "feature",
+    "definition",
+    "sourceColumn",
+    "guideline",
+    "guidelineVersion",
+    "agreement",
+    "agreementMethod",
+    "labelCount",
+    "column",
 )
 
 
@@ -284,6 +377,7 @@ PROV_TERMS: Final = (
     "SoftwareAgent",
     "Usage",
     "activity",
+    "actedOnBehalfOf",
     "agent",
     "atLocation",
     "atTime",
@@ -314,6 +408,7 @@ SOURCE: Final = terms.iri(f"{DCTERMS}source")
 RIGHTS_TEXT: Final = terms.iri(f"{DC}rights")
 SOURCE_TEXT: Final = terms.iri(f"{DC}source")
 PUBLISHER: Final = terms.iri(f"{DCTERMS}publisher")
+LEGAL_BASIS: Final = terms.iri(f"{DPV}hasLegalBasis")
 MEDIA_TYPE: Final = terms.iri(f"{DCAT}mediaType")
 MEDIA_TYPES: Final = "https://www.iana.org/assignments/media-types/"
 

@@ -32,7 +32,27 @@ _STANDING: Final = {
     C["ObservationRecord"]: LATER,
     C["ApprovalRecord"]: LATER,
     C["RetractionRecord"]: LATER,
+    **{
+        C[f"{name}Record"]: LATER
+        for name in (
+            "Validation",
+            "GateDecision",
+            "Waiver",
+            "Withdrawal",
+            "Remediation",
+            "Assignment",
+            "Registration",
+            "Modification",
+            "Response",
+            "DeploymentEnd",
+            "Description",
+        )
+    },
 }
+# What only those may append who may approve. A gate decides by rules, and is judged by its seal.
+_DECISIONS: Final = frozenset(
+    C[name] for name in ("Approval", "Validation", "Waiver", "Remediation")
+)
 _SHARED: Final = frozenset({C["Environment"], C["SourceCode"]})
 # Words of the vocabulary, people and values: they come to exist in no project.
 _NO_THINGS: Final = (
@@ -46,13 +66,35 @@ _NO_THINGS: Final = (
     vocab.RDFS,
     vocab.XSD,
     vocab.MEDIA_TYPES,
+    vocab.DPV,
+    vocab.DPV_GDPR,
     f"{vocab.ID}person/",
     f"{vocab.ID}organization/",
     f"{vocab.ID}software/",
     f"{vocab.ID}parameters/",
 )
 _ABOUT: Final = frozenset(
-    P[name] for name in ("model", "data", "retracts", "deployment", "onApproval", "replaces")
+    P[name]
+    for name in (
+        "model",
+        "data",
+        "retracts",
+        "deployment",
+        "onApproval",
+        "replaces",
+        "report",
+        "evidence",
+        "waiver",
+        "withdraws",
+        "affects",
+        "remedies",
+        "underWithdrawal",
+        "registers",
+        "modifies",
+        "respondsTo",
+        "ends",
+        "describes",
+    )
 )
 
 
@@ -71,6 +113,7 @@ class Said:
     """Of these a reader has to know from elsewhere, or may not see the record."""
     erases: str | None = None
     approves: bool = False
+    """It is a decision of somebody who answers for models."""
 
 
 def graph_name(graph_nq: bytes) -> str:
@@ -141,7 +184,7 @@ def read_said(graph_nq: bytes, *, iri: str, kind: str) -> Said:
         own=frozenset(_own(generated, above)) - acts if standing == RUN else frozenset(),
         needs=frozenset(needs - acts),
         erases=erases if standing == ERASURE else None,
-        approves=any(p == A and o == C["Approval"] for _, p, o in statements),
+        approves=any(p == A and o in _DECISIONS for _, p, o in statements),
     )
 
 

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from provgraph.capture import things
+from provgraph.capture.described import (
+    Consent,
+    IntendedUse,
+    read_feature,
+    read_labelling,
+    read_quality,
+)
 from provgraph.capture.ending import ending_of
 from provgraph.capture.facts import Fact, encode
 from provgraph.capture.recorder import Recorder
@@ -25,7 +32,7 @@ from provgraph.capture.values import (
     whole_number,
 )
 from provgraph.errors import CaptureError
-from provgraph.records import Entity, Filter, Generation, Missing, Note, Scalar, Usage
+from provgraph.records import Agent, Entity, Filter, Generation, Missing, Note, Scalar, Usage
 from provgraph.terms import format_time
 
 S = TypeVar("S", bound="Scope")
@@ -83,7 +90,10 @@ class Scope:
         licence: str | None = None,
         collected: str | None = None,
         collector: str | None = None,
-        consent: str | None = None,
+        collection_method: str | None = None,
+        consent: str | Consent | Sequence[Consent] | None = None,
+        personal_data: bool | None = None,
+        use_terms: str | None = None,
         vendor: str | None = None,
         description: str | None = None,
         **unknown: Any,
@@ -103,7 +113,10 @@ class Scope:
             licence: SPDX identifier, URL, or text.
             collected: when it was collected, such as `2024-01/2024-06`.
             collector: who collected it.
-            consent: consent or legal basis for personal data.
+            collection_method: how, such as `telephone survey`.
+            consent: consent or other legal basis for personal data: a `provgraph.Consent`, or text.
+            personal_data: whether it holds personal data at all.
+            use_terms: what it may be used for beyond the licence: words of a contract, or a URL.
             vendor: who supplied it (third-party data, pre-trained models).
             description: free text.
             unknown: not recorded as such; kept as a note, so that nothing said is lost.
@@ -118,7 +131,10 @@ class Scope:
             "licence": unknown.pop("license", None) if licence is None else licence,
             "collected": collected,
             "collector": collector,
+            "collection_method": collection_method,
             "consent": consent,
+            "has_personal_data": personal_data,
+            "use_terms": use_terms,
             "vendor": vendor,
             "description": description,
         }
@@ -143,6 +159,7 @@ class Scope:
         rows: int | None = None,
         licence: str | None = None,
         description: str | None = None,
+        intended_use: str | IntendedUse | None = None,
         derived_from: Iterable[Any] | None = None,
         **unknown: Any,
     ) -> Handle:
@@ -159,6 +176,7 @@ class Scope:
             rows: number of rows, where it cannot be counted here.
             licence: SPDX identifier, URL, or text.
             description: free text.
+            intended_use: what a model is meant for: a `provgraph.IntendedUse`, or text.
             derived_from: exactly which inputs it was made from; `()` for none. Default: all inputs
                 of this run or step except those in a measuring role (test, holdout).
             unknown: kept as a note.
@@ -171,6 +189,7 @@ class Scope:
             "rows": rows,
             "licence": unknown.pop("license", None) if licence is None else licence,
             "description": description,
+            "intended_use": intended_use,
         }
         role = _text(role)
         default_kind = "file" if isinstance(thing, str | os.PathLike) else None
@@ -185,6 +204,115 @@ class Scope:
         self._remember(entity)
         self._note_unknown("generate", unknown)
         return Handle(entity)
+
+    @harmless(lambda: None)
+    def feature(
+        self,
+        name: str,
+        /,
+        *,
+        definition: str | None = None,
+        version: str | None = None,
+        reason: str | None = None,
+        columns: Iterable[str] = (),
+        source: Any = None,
+        made: Any = None,
+        by: str | None = None,
+    ) -> None:
+        """Record that a feature is used here, and what it means where that is said.
+
+        Args:
+            name: of the feature, mostly its column's.
+            definition: what its values mean and how they are made, in words or as an expression;
+                without it this is a use of what was defined elsewhere.
+            version: of the definition, so that its history can be told.
+            reason: why it was chosen.
+            columns: the source columns that it is made of.
+            source: the data that these stand in: handle, name, path.
+            made: the table or feature set in which it stands from here on.
+            by: who defined it.
+        """
+        feature = read_feature(
+            name,
+            definition=definition,
+            version=version,
+            reason=reason,
+            by=by,
+            columns=columns,
+            source=None if source is None else self._existing(source, "dataset"),
+            made=None if made is None else self._existing(made, "feature-set"),
+        )
+        self._record("feature", feature)
+
+    @harmless(lambda: None)
+    def labels(
+        self,
+        data: Any,
+        /,
+        *,
+        by: str | Iterable[str] | None = None,
+        guideline: str | None = None,
+        guideline_version: str | None = None,
+        agreement: float | None = None,
+        agreement_method: str | None = None,
+        count: int | None = None,
+    ) -> None:
+        """Record how the labels of a dataset came about.
+
+        Args:
+            data: the labelled data: handle, name, path.
+            by: who labelled: a name, or several.
+            guideline: the instructions that they followed: a title or URL.
+            guideline_version: its version.
+            agreement: how far they agreed.
+            agreement_method: by which statistic, such as `Cohen's kappa`.
+            count: number of labels given.
+        """
+        said = {
+            "by": by,
+            "guideline": guideline,
+            "guideline_version": guideline_version,
+            "agreement": agreement,
+            "agreement_method": agreement_method,
+            "count": count,
+        }
+        self._record("labels", read_labelling(self._existing(data, "dataset"), said, None))
+
+    @harmless(lambda: None)
+    def quality(
+        self,
+        data: Any,
+        /,
+        *,
+        metric: str,
+        value: Any,
+        column: str | None = None,
+        n: int | None = None,
+        threshold: float | str | None = None,
+        implementation: str | None = None,
+    ) -> None:
+        """Record a measured quality of a dataset snapshot.
+
+        Args:
+            data: the snapshot: handle, name, path.
+            metric: such as `completeness`.
+            value: the measured value.
+            column: the column that it is about; None for all of the data.
+            n: number of rows measured.
+            threshold: number or comparison (`>= 0.95`); as for `evaluate`.
+            implementation: what computed it.
+        """
+        measured = read_quality(
+            self._existing(data, "dataset"),
+            metric=metric,
+            value=value,
+            at=self._told.now(),
+            column=column,
+            n=n,
+            threshold=threshold,
+            implementation=implementation,
+        )
+        self._record("quality", measured)
 
     @harmless(lambda: None)
     def log_params(self, parameters: Mapping[str, Any] | None = None, /, **more: Any) -> None:
@@ -341,12 +469,20 @@ class StepScope(Scope):
 
     @harmless(lambda: None)
     def filter(
-        self, condition: str, *, reason: str | None = None, rows_removed: int | None = None
+        self,
+        condition: str,
+        *,
+        reason: str | None = None,
+        rows_removed: int | None = None,
+        by: str | None = None,
     ) -> None:
-        """Record rows that were left out on purpose, and why."""
+        """Record rows that were left out on purpose, why, and by whose decision."""
         removed = None if rows_removed is None else whole_number(rows_removed, "rows_removed")
         left_out = Filter(
-            condition=plain_text(condition), reason=_text(reason), rows_removed=removed
+            condition=plain_text(condition),
+            reason=_text(reason),
+            rows_removed=removed,
+            by=None if by is None else Agent(name=plain_text(by)),
         )
         self._record("filter", left_out)
 

@@ -23,11 +23,14 @@ from provgraph.records import (
     Agent,
     Environment,
     Evaluation,
+    Feature,
     Filter,
     Generation,
     Invocation,
+    Labelling,
     Missing,
     Note,
+    Quality,
     Run,
     Scalar,
     Series,
@@ -90,6 +93,9 @@ class _Scope:
         self.used: list[Usage] = []
         self.generated: list[Generation] = []
         self.filters: list[Filter] = []
+        self.features: list[Feature] = []
+        self.labellings: list[Labelling] = []
+        self.qualities: list[Quality] = []
         self.notes: list[Note] = []
         self.missing: list[Missing] = []
 
@@ -195,6 +201,9 @@ class RunState:
                 if each.number
             ),
             evaluations=tuple(self._evaluations),
+            features=tuple(dict.fromkeys(scope.features)),
+            labellings=tuple(scope.labellings),
+            qualities=tuple(scope.qualities),
             notes=tuple(scope.notes),
             missing=tuple(dict.fromkeys(scope.missing)),
         )
@@ -328,6 +337,9 @@ def _step(scope: _Scope, *, ended_at: datetime) -> Step:
         rows_in=_rows(scope.rows_in, [usage.entity.rows for usage in scope.used]),
         rows_out=_rows(scope.rows_out, [made.entity.rows for made in scope.generated]),
         filters=tuple(scope.filters),
+        features=tuple(dict.fromkeys(scope.features)),
+        labellings=tuple(scope.labellings),
+        qualities=tuple(scope.qualities),
         metrics={name: points.last for name, points in scope.points.items()},
         notes=tuple(scope.notes),
         missing=tuple(dict.fromkeys(scope.missing)),
@@ -383,6 +395,9 @@ _APPLY: Final[dict[str, _Apply]] = {
     "use": _append("used", Usage),
     "generate": _append("generated", Generation),
     "filter": _append("filters", Filter),
+    "feature": _append("features", Feature),
+    "labels": _append("labellings", Labelling),
+    "quality": _append("qualities", Quality),
     "note": _append("notes", Note),
     "missing": _append("missing", Missing),
     "parameters": _on_parameters,

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from provgraph.capture.described import read_consent, read_intended_use, read_yes_or_no
+from provgraph.capture.licences import normal_licence
 from provgraph.capture.redact import redact
 from provgraph.capture.values import describe_error, plain_text, whole_number
 from provgraph.digests import Digest
@@ -110,7 +112,10 @@ def _facts(given: Mapping[str, Any], unknown: list[Missing]) -> dict[str, Any]:
             continue
         read = _READ_FIELD.get(field)
         try:
-            facts[field] = plain_text(value) if read is None else read(value)
+            if field == "consent":
+                facts |= read_consent(value)
+            else:
+                facts[field] = plain_text(value) if read is None else read(value)
         except (CaptureError, FormatError) as error:
             unknown.append(Missing(field=field, reason=str(error)))
     return facts
@@ -131,10 +136,21 @@ def _rows(value: Any) -> int:
     return whole_number(value, "rows")
 
 
+def _licence(value: Any) -> str:
+    return normal_licence(plain_text(value))
+
+
+def _personal_data(value: Any) -> bool | None:
+    return read_yes_or_no(value, "personal_data")
+
+
 _READ_FIELD: Final[Mapping[str, Callable[[Any], Any]]] = {
     "kind": _kind,
     "digest": _digest,
     "rows": _rows,
+    "licence": _licence,
+    "has_personal_data": _personal_data,
+    "intended_use": read_intended_use,
 }
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from provgraph import terms, vocab
+from provgraph.convert import data
 from provgraph.digests import sha256_bytes
 from provgraph.frozen import dataclass
 from provgraph.records import RECORD_VERSION, Agent, Entity, Missing, Note, Scalar
@@ -29,6 +30,7 @@ ENTITY_CLASSES: Final = {
     "model": "Model",
     "feature-set": "FeatureSet",
     "file": "File",
+    "feature": "Feature",
 }
 AGENT_CLASSES: Final = {
     "person": "Person",
@@ -105,6 +107,11 @@ class Sheet:
         """Add a real number, or nothing where it is not known."""
         if value is not None:
             self.graph.add(subject, predicate, terms.real(value))
+
+    def boolean(self, subject: Term, predicate: Term, *, value: bool | None) -> None:
+        """Add true or false, or nothing where it is not known."""
+        if value is not None:
+            self.graph.add(subject, predicate, terms.boolean(value))
 
     def named(self, kind: str, name: str, version: str, thing: Term) -> None:
         """Note a name that this record gives, spelled as the graph spells it."""
@@ -189,15 +196,7 @@ class Sheet:
         self.number(iri, P["fileCount"], entity.file_count)
         self.number(iri, P["rowCount"], entity.rows)
         self.number(iri, P["columnCount"], entity.columns)
-        self._source(iri, entity.source)
-        if entity.licence is not None:
-            self._licence(iri, entity.licence)
-        self.text(iri, P["collected"], entity.collected)
-        self.text(iri, P["collector"], entity.collector)
-        self.text(iri, P["consent"], entity.consent)
-        if entity.vendor is not None:
-            vendor = self.agent(Agent(name=entity.vendor, kind="organization"))
-            self.add(iri, vocab.PUBLISHER, vendor)
+        data.write_facts(self, iri, entity)
         self._version(iri, entity)
         self.missing(iri, entity.missing)
         return iri
@@ -232,7 +231,8 @@ class Sheet:
         self.add(iri, LABEL, label)
         return iri
 
-    def _licence(self, iri: Term, licence: str) -> None:
+    def licence(self, iri: Term, licence: str) -> None:
+        """Write a licence: of the SPDX list or the web as an IRI, anything else as text."""
         if _SPDX_ID.fullmatch(licence):
             self.add(iri, vocab.LICENSE, terms.iri(f"https://spdx.org/licenses/{licence}"))
         elif is_web_address(licence):
@@ -240,8 +240,8 @@ class Sheet:
         else:
             self.text(iri, vocab.RIGHTS_TEXT, licence)
 
-    def _source(self, iri: Term, source: str | None) -> None:
-        """A web address as IRI, anything else as text: a dead link helps nobody."""
+    def source(self, iri: Term, source: str | None) -> None:
+        """Write a web address as IRI, anything else as text: a dead link helps nobody."""
         if source is None:
             return
         if is_web_address(source):
@@ -259,7 +259,7 @@ class Sheet:
         if entity.version is None or entity.digest is not None or entity.uri is not None:
             # A version whose bytes nobody saw is no answer to the question which bytes it is.
             self.named(kind, entity.name, entity.version or "", content)
-        if entity.version is None and kind != "model":
+        if entity.version is None and kind not in {"model", "feature"}:
             # A dataset's title is a label, not a claim that it is one version of something.
             return
         namespace = self.context.namespace

@@ -20,7 +20,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from provgraph import terms, vocab
-from provgraph.convert import keys
+from provgraph.convert import acts, data, governance, keys
+from provgraph.convert.descriptions import description_sheet
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.imports import import_sheet
 from provgraph.convert.notices import notice_sheet
@@ -29,6 +30,18 @@ from provgraph.convert.verification import verification_sheet
 from provgraph.convert.witnesses import appointment
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.frozen import as_dict, dataclass
+from provgraph.governance import (
+    Assignment,
+    DeploymentEnd,
+    GateDecision,
+    Modification,
+    Registration,
+    Remediation,
+    Response,
+    Validation,
+    Waiver,
+    Withdrawal,
+)
 from provgraph.recordable import Record
 from provgraph.records import (
     MEASURING_ROLES,
@@ -36,6 +49,7 @@ from provgraph.records import (
     Appointment,
     Approval,
     Deployment,
+    Description,
     Environment,
     Evaluation,
     Generation,
@@ -79,6 +93,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Observation: _observation,
         Approval: _approval,
         Retraction: _retraction,
+        Description: description_sheet,
         KeyAddition: keys.key_addition,
         KeyRevocation: keys.key_revocation,
         Tombstone: tombstone_sheet,
@@ -86,6 +101,16 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Appointment: appointment,
         GraphImport: import_sheet,
         Notice: notice_sheet,
+        Validation: governance.validation,
+        GateDecision: governance.gate_decision,
+        Waiver: governance.waiver,
+        Withdrawal: governance.withdrawal,
+        Remediation: governance.remediation,
+        Assignment: governance.assignment,
+        Registration: governance.registration,
+        Modification: governance.modification,
+        Response: governance.response,
+        DeploymentEnd: governance.deployment_end,
     }[type(record)]
     sheet: Sheet = writer(record, vocab.record_iri(record_id), context)  # type: ignore[operator]
     return _finish(sheet)
@@ -163,6 +188,7 @@ def _run(run: Run, record_iri: str, context: Context) -> Sheet:
     _data_flow(sheet, subject, run.used, run.generated)
     for evaluation in run.evaluations:
         _evaluation(sheet, subject, evaluation)
+    _data_facts(sheet, subject, run)
     sheet.notes(subject, run.notes)
     sheet.missing(subject, (*run.missing, *run.invocation.missing))
     return sheet
@@ -272,7 +298,10 @@ def _step(sheet: Sheet, run: Term, step: Step, steps: dict[int, Term]) -> None:
         sheet.text(node, P["condition"], removed.condition)
         sheet.text(node, P["reason"], removed.reason)
         sheet.number(node, P["rowsRemoved"], removed.rows_removed)
+        if removed.by is not None:
+            sheet.add(node, PROV_T["wasAttributedTo"], sheet.agent(removed.by))
     _data_flow(sheet, subject, step.used, step.generated)
+    _data_facts(sheet, subject, step)
     sheet.notes(subject, step.notes)
     sheet.missing(subject, step.missing)
 
@@ -312,6 +341,12 @@ def _data_flow(
                 sheet.add(entity, PROV_T["wasDerivedFrom"], source)
 
 
+def _data_facts(sheet: Sheet, activity: Term, said: Run | Step) -> None:
+    data.write_features(sheet, activity, said.features)
+    data.write_labellings(sheet, said.labellings, of=None)
+    data.write_qualities(sheet, activity, said.qualities, of=None)
+
+
 def _evaluation(sheet: Sheet, run: Term, evaluation: Evaluation) -> None:
     node = sheet.node("evaluation")
     sheet.add(node, A, PROV_T["Entity"])
@@ -348,22 +383,21 @@ def _measurement(sheet: Sheet, node: Term, measured: Evaluation | Observation) -
 def _later(
     kind: str, record: Deployment | Approval | Retraction, record_iri: str, context: Context
 ) -> tuple[Sheet, Term]:
-    """Begin the record of an act that a person or system did at one instant."""
-    home = vocab.activity_iri(kind, record.id)
-    sheet = Sheet(record_iri=record_iri, home=home, context=context)
-    sheet.head(f"{kind.capitalize()}Record")
-    subject = terms.iri(home)
-    sheet.add(subject, A, PROV_T["Activity"])
-    sheet.add(subject, A, C[kind.capitalize()])
-    sheet.time(subject, PROV_T["startedAtTime"], record.at)
-    if record.by is not None:
-        sheet.add(subject, PROV_T["wasAssociatedWith"], sheet.agent(record.by))
+    # A deployment lasts: it has a start and no end until another record gives it one.
+    sheet, subject = acts.begin(
+        kind,
+        record_iri=record_iri,
+        context=context,
+        record_id=record.id,
+        by=record.by,
+        at=record.at,
+        is_lasting=isinstance(record, Deployment),
+    )
     sheet.missing(subject, record.missing)
     return sheet, subject
 
 
 def _deployment(record: Deployment, record_iri: str, context: Context) -> Sheet:
-    # A deployment lasts: it has a start and no end until another one replaces it.
     sheet, subject = _later("deployment", record, record_iri, context)
     model = sheet.entity(record.model)
     sheet.add(subject, PROV_T["used"], model)
@@ -380,7 +414,6 @@ def _deployment(record: Deployment, record_iri: str, context: Context) -> Sheet:
 
 def _approval(record: Approval, record_iri: str, context: Context) -> Sheet:
     sheet, subject = _later("approval", record, record_iri, context)
-    sheet.time(subject, PROV_T["endedAtTime"], record.at)
     model = sheet.entity(record.model)
     sheet.add(subject, PROV_T["used"], model)
     sheet.add(subject, P["model"], model)
@@ -392,7 +425,6 @@ def _approval(record: Approval, record_iri: str, context: Context) -> Sheet:
 
 def _retraction(record: Retraction, record_iri: str, context: Context) -> Sheet:
     sheet, subject = _later("retraction", record, record_iri, context)
-    sheet.time(subject, PROV_T["endedAtTime"], record.at)
     target = terms.iri(record.target)
     sheet.add(subject, P["retracts"], target)
     sheet.text(subject, P["reason"], record.reason)

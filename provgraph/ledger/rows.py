@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from operator import methodcaller
-from typing import Final
+from typing import AnyStr, Final
 
 from provgraph import terms, vocab
 from provgraph.digests import Digest, sha256_bytes
@@ -143,23 +143,14 @@ def require_covered(
                 f"record {iri}: its graph does not mention the attachment {digest},"
                 " so no seal covers it; name it in the graph"
             )
-    # Each statement is looked for as the start of a line: a literal can hold no line feed, so no
-    # literal can pass for a statement. Lines are sorted; in any other order less would be found.
+    statements = graph_nq.statements if type(graph_nq) is terms.Canonical else None
     if lines is None:
-        lines = graph_nq.split(b"\n") if names else ()
+        lines = graph_nq.split(b"\n") if names and statements is None else ()
     for row in names:
-        claims = _claims(row.kind, row.name, row.iri)
-        # 2.
-        said = _has(lines, claims[0]) and _has(lines, claims[1])
-        # 3. Any namespace: another ledger may have made the record.
-        if said and row.version:
-            above, version = _version_claim(row.kind, row.name, row.version, row.iri)
-            said = any(
-                line[len(above) :].partition(b">")[0].endswith(version)
-                for line in _starting(lines, above)
-            )
+        # 2. and 3.
+        said = _is_said(lines, row) if statements is None else _is_stated(statements, row)
         if not said:
-            expected = " and ".join(claim.decode().strip() for claim in claims)
+            expected = " and ".join(_claims(row.kind, row.name, row.iri))
             raise LedgerError(
                 f"record {iri}: its graph does not say that {row.iri} is the {row.kind}"
                 f" {row.name!r} version {row.version!r}, so no seal covers that name;"
@@ -168,33 +159,74 @@ def require_covered(
             )
 
 
+def _is_stated(statements: Sequence[str], row: NameRow) -> bool:
+    """Whether a graph gives that name; its sorted statements are without its own name."""
+    for claim in _claims(row.kind, row.name, row.iri):
+        at = bisect_left(statements, claim)
+        if at == len(statements) or statements[at] != claim:
+            return False
+    if not row.version:
+        return True
+    begin, end = _version_claim(row.kind, row.name, row.version, row.iri)
+    return any(
+        statement[len(begin) :].partition(">")[0].endswith(end)
+        for statement in _starting(statements, begin)
+    )
+
+
+def _is_said(lines: Sequence[bytes], row: NameRow) -> bool:
+    """Whether a graph gives that name, by its sorted lines; in any other order less would be found.
+
+    A statement is looked for as the start of a line: a literal can hold no line feed, so no literal can
+    pass for a statement.
+    """
+    for start in _claimed_lines(row.kind, row.name, row.iri):
+        at = bisect_left(lines, start)
+        if at == len(lines) or not lines[at].startswith(start):
+            return False
+    if not row.version:
+        return True
+    begin, end = (
+        each.encode() for each in _version_claim(row.kind, row.name, row.version, row.iri)
+    )
+    return any(
+        line[len(begin) :].partition(b">")[0].endswith(end) for line in _starting(lines, begin)
+    )
+
+
 # Runs name the same data over and over.
 @functools.lru_cache(_KNOWN_CLAIMS)
-def _claims(kind: str, name: str, iri: str) -> tuple[bytes, bytes]:
+def _claims(kind: str, name: str, iri: str) -> tuple[str, str]:
+    """Return what a graph that gives a name must say: the kind of the thing, and its label."""
     thing = terms.iri(iri)
     # feature-set -> pg:FeatureSet
     kind_class = terms.iri(vocab.PG + "".join(map(str.capitalize, kind.split("-"))))
     return (
-        f"{thing} {vocab.A} {kind_class} ".encode(),
-        f"{thing} {vocab.LABEL} {terms.string(name)} ".encode(),
+        f"{thing} {vocab.A} {kind_class}",
+        f"{thing} {vocab.LABEL} {terms.string(name)}",
     )
 
 
 @functools.lru_cache(_KNOWN_CLAIMS)
-def _version_claim(kind: str, name: str, version: str, iri: str) -> tuple[bytes, bytes]:
-    """Return how a statement that puts a thing below its version's IRI begins, and how that ends."""
+def _claimed_lines(kind: str, name: str, iri: str) -> tuple[bytes, bytes]:
+    """Return how the lines begin that say it."""
+    kind_claim, label_claim = _claims(kind, name, iri)
+    return f"{kind_claim} ".encode(), f"{label_claim} ".encode()
+
+
+@functools.lru_cache(_KNOWN_CLAIMS)
+def _version_claim(kind: str, name: str, version: str, iri: str) -> tuple[str, str]:
+    """Return how a statement that puts a thing below its version's IRI begins, and how that ends.
+
+    Any namespace: another ledger may have made the record.
+    """
     begin = f"{terms.iri(iri)} {vocab.PROV_T['specializationOf']} <{vocab.ID}{kind}/"
-    return begin.encode(), f"/{terms.segment(name)}/{terms.segment(version)}".encode()
+    return begin, f"/{terms.segment(name)}/{terms.segment(version)}"
 
 
-def _has(lines: Sequence[bytes], start: bytes) -> bool:
-    """Whether one of the sorted lines begins so."""
-    first = bisect_left(lines, start)
-    return first < len(lines) and lines[first].startswith(start)
-
-
-def _starting(lines: Sequence[bytes], start: bytes) -> Iterator[bytes]:
-    """Yield the sorted lines that begin so."""
+def _starting(sorted_texts: Sequence[AnyStr], start: AnyStr) -> Iterator[AnyStr]:
+    """Yield those of sorted texts that begin so."""
     return takewhile(
-        methodcaller("startswith", start), islice(lines, bisect_left(lines, start), None)
+        methodcaller("startswith", start),
+        islice(sorted_texts, bisect_left(sorted_texts, start), None),
     )

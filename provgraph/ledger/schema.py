@@ -27,10 +27,12 @@ SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT_S: Final = 30.0
 
 # A record's row takes 2 to 5 kB. SQLite keeps a row whole on a page where it fits, so on pages of
-# 4 kB a run of 160 quads took 4.8 kB of file, on 16 kB 4.0 kB. Larger pages make commits write more.
-_PAGE_BYTES: Final = 16384
-# The write-ahead log is folded back after this many pages (4 MiB), SQLite's default for 4 kB pages.
-_WAL_PAGES: Final = 256
+# 4 kB a run of 160 quads took 4.8 kB of file, on 8 kB as little as on 16 kB. A commit writes about ten
+# pages, most of them for names, which stand apart from each other: larger ones cost it more.
+_PAGE_BYTES: Final = 8192
+# The write-ahead log is folded back when it has about so many bytes, SQLite's default. Ledgers of
+# before have pages of 16 kB.
+_WAL_BYTES: Final = 4 * 1024 * 1024
 
 # record.nodes holds the hashes of all subtrees that the record's leaf completes, leaf hash first,
 # so that the hash of the complete subtree (level, i) stands in row ((i + 1) << level) - 1 at byte
@@ -181,7 +183,8 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
             if not read_only:
                 # FULL: COMMIT returns after the write-ahead log is on the disk (fsync).
                 db.execute("PRAGMA synchronous = FULL")
-                db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+                (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+                db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // page_bytes}")
                 _make_safe(path)
                 _add_missing(db)
         except BaseException:

@@ -4,7 +4,7 @@ Upwards: the records of all runs behind it, whatever they used (test data too), 
 environments and source states they name. Of what was erased, the tombstones, and the erased records
 themselves, which are hashes now. Sideways: what was said of the thing itself later
 (evaluations, approvals, deployments, observations) with what that rests on, and every retraction
-of anything in the closure: a bundle without them would lie by leaving out.
+and description of anything in the closure: a bundle without them would lie by leaving out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OTHERS: Final = _PREFIXES + "SELECT DISTINCT ?other WHERE {{ {values} {pattern}
 # replaced is another model's story.
 _EXPLAINED_BY: Final = (
     "?it prov:wasDerivedFrom|prov:wasGeneratedBy|prov:used|pg:partOfRun|pg:step|pg:parentRun"
-    "|pg:resumes|pg:environment|pg:sourceCode|pg:onApproval|pg:deployment ?other"
+    "|pg:resumes|pg:environment|pg:sourceCode|pg:onApproval|pg:deployment|pg:legalBasis ?other"
 )
 _SAID_OF: Final = "?other pg:model ?it"
 
@@ -37,6 +37,7 @@ _SAID_OF: Final = "?other pg:model ?it"
 # dataset is described by every run that ever used it, so entities are not looked up that way.
 _ACTIVITY: Final = "?it prov:startedAtTime ?time"
 _CONTENT: Final = "?it a ?type . FILTER(?type IN (pg:Environment, pg:SourceCode, pg:Observation))"
+_DESCRIBED: Final = "?act pg:describes ?it"
 _RETRACTED: Final = "?act pg:retracts ?it"
 # What was erased of it: the tombstone, and the entry that it stands for.
 _TOMBSTONE: Final = "?it pg:erasedBy ?act"
@@ -65,7 +66,7 @@ def closure(select: Select, roots: Sequence[str]) -> Closure:
         things |= level
         level = _others(select, level, _EXPLAINED_BY) - things
     records: set[str] = set()
-    for pattern in (_ACTIVITY, _CONTENT, _RETRACTED, _TOMBSTONE):
+    for pattern in (_ACTIVITY, _CONTENT, _DESCRIBED, _RETRACTED, _TOMBSTONE):
         records |= _graphs(select, things, pattern)
     records |= _others(select, things, _ERASED)
     # A record may itself have been retracted, and that retraction again.

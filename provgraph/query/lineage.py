@@ -1,8 +1,7 @@
-"""Lineage walks: what a thing was made from, and what was made from it, level by level.
+"""Lineage as readers see it: a walk over the lineage index, with the facts beside each thing.
 
-Every level is three flat queries over `VALUES` blocks of at most 500 IRIs; the walk itself is here,
-so it ends on cycles and never depends on property paths. Activities stand between entities where
-they are known: a model <- the run that made it <- what that run used.
+Activities stand between entities where they are known: a model <- the run that made it <- what that run
+used. What a SPARQL index is asked for besides comes in `VALUES` blocks of at most 500 IRIs.
 """
 
 from __future__ import annotations
@@ -14,23 +13,18 @@ from typing import Final
 from urllib.parse import unquote
 
 from provgraph import vocab
+from provgraph.index.edge_facts import FACTS, GENERATED, NAMES, USED
 from provgraph.index.store import MAX_VALUES, Solutions, values_block
+from provgraph.query.lineage_graph import ALL, MAX_THINGS, WALKED, LineageGraph, Restriction
 from provgraph.terms import Term, literal_parts
 
 Select = Callable[[str], Solutions]
 
-# A walk over more nodes than this is an export, not something a person reads.
-MAX_NODES: Final = 200_000
+MAX_NODES: Final = MAX_THINGS
+# A hub has millions of edges, and a walk that a limit ended needs few of them.
+_EDGES_PER_NODE: Final = 10
+_SHOWN: Final = tuple(code for code, name in enumerate(NAMES) if name in FACTS.values())
 
-_UP: Final = """PREFIX prov: <http://www.w3.org/ns/prov#>
-SELECT DISTINCT ?from ?to ?via WHERE {{ {values}
-  {{ ?from prov:wasDerivedFrom ?to }} UNION {{ ?from prov:wasGeneratedBy ?via }}
-}}"""
-_DOWN: Final = """PREFIX prov: <http://www.w3.org/ns/prov#>
-PREFIX pg: <https://w3id.org/provgraph/ns#>
-SELECT DISTINCT ?from ?to ?via WHERE {{ {values}
-  {{ ?to prov:wasDerivedFrom ?from }} UNION {{ ?to pg:model ?from }}
-}}"""
 _DESCRIBE: Final = """PREFIX pg: <https://w3id.org/provgraph/ns#>
 SELECT DISTINCT ?it ?p ?o WHERE {{ {values} ?it ?p ?o . FILTER(?p IN ({properties})) }}"""
 _USED: Final = """PREFIX prov: <http://www.w3.org/ns/prov#>
@@ -38,36 +32,6 @@ SELECT DISTINCT ?activity ?entity ?role WHERE {{ {values}
   {{ ?activity prov:used ?entity }} UNION
   {{ ?activity prov:qualifiedUsage ?u . ?u prov:entity ?entity . ?u prov:hadRole ?role }}
 }} ORDER BY ?role"""
-
-FACTS: Final = {
-    f"{vocab.RDF}type": "types",
-    f"{vocab.RDFS}label": "label",
-    f"{vocab.DCTERMS}description": "description",
-    f"{vocab.PG}digest": "digest",
-    f"{vocab.PG}rowCount": "rows",
-    f"{vocab.PG}columnCount": "columns",
-    f"{vocab.PG}project": "project",
-    f"{vocab.PG}status": "status",
-    f"{vocab.PG}reason": "reason",
-    f"{vocab.PG}stage": "stage",
-    f"{vocab.PG}target": "target",
-    f"{vocab.PG}meaning": "meaning",
-    f"{vocab.PG}model": "model",
-    f"{vocab.PG}metricName": "metric",
-    f"{vocab.PG}value": "value",
-    f"{vocab.PG}slice": "slice",
-    f"{vocab.DCTERMS}license": "licence",
-    f"{vocab.DC}rights": "licence",
-    f"{vocab.DCTERMS}source": "source",
-    f"{vocab.DC}source": "source",
-    f"{vocab.PROV}startedAtTime": "at",
-    f"{vocab.PROV}generatedAtTime": "at",
-    f"{vocab.PROV}wasAssociatedWith": "by",
-    f"{vocab.PROV}wasAttributedTo": "by",
-    f"{vocab.PROV}wasInvalidatedBy": "invalidated",
-    f"{vocab.PROV}specializationOf": "version_of",
-    f"{vocab.PG}partOfRun": "run",
-}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,28 +81,92 @@ class Lineage:
     nodes: dict[str, Node]
     edges: tuple[Edge, ...]
     is_cut: bool
+    matches: frozenset[str] | None = None  # what a restriction let in; None where there was none
+    untimed: int = 0  # left out of a span of time, since nobody recorded theirs
 
 
-def upstream(
-    select: Select,
+def walk(
+    graph: LineageGraph,
     roots: Sequence[str],
     *,
+    up: bool,
     max_depth: int | None = None,
     max_nodes: int = MAX_NODES,
+    only: Restriction = ALL,
 ) -> Lineage:
-    """Walk to everything that the roots were made from."""
-    return _walk(select, roots, _UP, upwards=True, max_depth=max_depth, max_nodes=max_nodes)
+    """Walk to everything that the roots were made from, or that was made from them or said of them.
+
+    With a restriction, what matches it is in the result, and what lies on a way there.
+    """
+    file, as_of = graph.file, graph.as_of
+    known = file.ids(roots)
+    levels, is_cut = graph.levels(known.values(), up=up, max_depth=max_depth, max_things=max_nodes)
+    things = set().union(*levels)
+    # Nobody looked beyond the last level where a limit ended the walk.
+    is_limited = is_cut or (max_depth is not None and len(levels) > max_depth)
+    expanded = things.difference(levels[-1]) if is_limited else things
+    limit = max_nodes * _EDGES_PER_NODE
+    stated = list(file.edges_at(expanded, up=up, kinds=WALKED, as_of=as_of, limit=limit))
+    is_cut = is_cut or len(stated) == limit
+    pairs = {
+        (edge.child, edge.parent)
+        for edge in stated
+        if (edge.parent if up else edge.child) in things
+    }
+    matches, untimed = None, 0
+    if not only.is_none:
+        found, untimed = graph.matching(things, only)
+        things = _on_the_way(found, pairs, up=up) | set(known.values())
+        pairs = {pair for pair in pairs if set(pair) <= things}
+        expanded &= things
+        matches = frozenset(file.iris(found).values())
+    made_by: dict[int, set[int]] = defaultdict(set)
+    used: set[tuple[int, int]] = set()
+    if up:
+        for edge in file.edges_at(expanded, up=True, kinds=(GENERATED,), as_of=as_of):
+            made_by[edge.child].add(edge.parent)
+        activities = set().union(*made_by.values())
+        used = {
+            (edge.child, edge.parent)
+            for edge in file.edges_at(activities, up=True, kinds=(USED,), as_of=as_of)
+        }
+        things |= activities
+    names = file.iris(things)
+    edges = [
+        Edge(
+            child=names[child],
+            parent=names[parent],
+            activities=tuple(
+                sorted(names[each] for each in made_by.get(child, ()) if (each, parent) in used)
+            ),
+        )
+        for child, parent in pairs
+    ]
+    return Lineage(
+        roots=tuple(roots),
+        nodes=described(graph, [*names.values(), *roots]),
+        edges=tuple(sorted(edges, key=lambda edge: (edge.child, edge.parent))),
+        is_cut=is_cut,
+        matches=matches,
+        untimed=untimed,
+    )
 
 
-def downstream(
-    select: Select,
-    roots: Sequence[str],
-    *,
-    max_depth: int | None = None,
-    max_nodes: int = MAX_NODES,
-) -> Lineage:
-    """Walk to everything that was made from the roots, deployments and approvals included."""
-    return _walk(select, roots, _DOWN, upwards=False, max_depth=max_depth, max_nodes=max_nodes)
+def described(graph: LineageGraph, iris: Iterable[str]) -> dict[str, Node]:
+    """Return labels, kinds and the other facts that readers want, from the lineage index."""
+    nodes = {iri: Node(iri=iri) for iri in sorted(set(iris))}
+    ids = graph.file.ids(nodes)
+    names = {number: iri for iri, number in ids.items()}
+    rows = graph.file.facts(names, codes=_SHOWN, as_of=graph.as_of)
+    values = graph.file.iris({value for _, _, value in rows if isinstance(value, int)})
+    collected: dict[int, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for thing, code, value in rows:
+        collected[thing][code].add(values[value] if isinstance(value, int) else value)
+    for thing, facts in collected.items():
+        nodes[names[thing]].facts = {
+            NAMES[code]: tuple(sorted(found)) for code, found in facts.items()
+        }
+    return nodes
 
 
 def describe(select: Select, iris: Iterable[str]) -> dict[str, Node]:
@@ -180,65 +208,18 @@ def plain(term: Term) -> str:
     return term[1:-1] if term.startswith("<") else literal_parts(term)[0]
 
 
-def _walk(
-    select: Select,
-    roots: Sequence[str],
-    query: str,
-    *,
-    upwards: bool,
-    max_depth: int | None,
-    max_nodes: int,
-) -> Lineage:
-    seen = set(roots)
-    level = sorted(seen)
-    edges: set[tuple[str, str]] = set()
-    made_by: dict[str, set[str]] = defaultdict(set)
-    depth = 0
-    is_cut = False
-    while level and (max_depth is None or depth < max_depth):
-        following: set[str] = set()
-        for block in _blocks(level):
-            for start, end, via in select(query.format(values=values_block("from", block))).rows:
-                if start is None:
-                    continue
-                if via is not None:
-                    made_by[start[1:-1]].add(via[1:-1])
-                if end is not None:
-                    pair = (start[1:-1], end[1:-1])
-                    edges.add(pair if upwards else (pair[1], pair[0]))
-                    following.add(end[1:-1])
-        level = sorted(following - seen)
-        seen |= following
-        depth += 1
-        if len(seen) > max_nodes:
-            is_cut = True
-            break
-    if level and not is_cut:
-        # A limit of depth cuts only where something lies beyond it.
-        queries = (query.format(values=values_block("from", block)) for block in _blocks(level))
-        is_cut = any(end is not None for each in queries for _, end, _ in select(each).rows)
-    if upwards:
-        roles = usage_roles(select, {each for made in made_by.values() for each in made})
-        used = set(roles)
-    else:
-        used = set()
-    result = tuple(
-        Edge(
-            child=child,
-            parent=parent,
-            activities=tuple(
-                sorted(each for each in made_by.get(child, ()) if (each, parent) in used)
-            ),
-        )
-        for child, parent in sorted(edges)
-    )
-    activities = {each for made in made_by.values() for each in made}
-    return Lineage(
-        roots=tuple(roots),
-        nodes=describe(select, seen | activities),
-        edges=result,
-        is_cut=is_cut,
-    )
+def _on_the_way(found: set[int], pairs: set[tuple[int, int]], *, up: bool) -> set[int]:
+    """Return what leads to matches: they, and whatever a walk passes before it comes to them."""
+    before: dict[int, list[int]] = defaultdict(list)
+    for child, parent in pairs:
+        start, end = (child, parent) if up else (parent, child)
+        before[end].append(start)
+    on_it = set(found)
+    level = found
+    while level:
+        level = {start for each in level for start in before.get(each, ())} - on_it
+        on_it |= level
+    return on_it
 
 
 def _blocks(iris: Sequence[str]) -> Iterator[Sequence[str]]:

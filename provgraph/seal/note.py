@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from provgraph.errors import FormatError, UntrustedError, UsageError
 from provgraph.frozen import dataclass
 from provgraph.seal import cosignature
 from provgraph.seal.keys import Signer, verify_ed25519
-from provgraph.seal.merkle import MAX_SIZE
+from provgraph.seal.merkle import HASH_BYTES, MAX_SIZE
 from provgraph.seal.mldsa import PUBLIC_KEY_BYTES as MLDSA_PUBLIC_KEY_BYTES
 from provgraph.seal.mldsa import MldsaSigner, verify_mldsa44
 from provgraph.seal.multikey import ED25519
@@ -42,6 +43,8 @@ _SIGNATURE = re.compile("— ([^ ]+) ([A-Za-z0-9+/]+={0,2})")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 # str patterns: \s is every Unicode space. Lone surrogates are what no UTF-8 can hold.
 _NAME = re.compile(r"[^\s+\x00-\x1f\ud800-\udfff]+")
+# Lone surrogates are what no UTF-8 can hold.
+_ORIGIN = re.compile(r"[^\x00-\x1f\ud800-\udfff]+")
 _CHECKPOINT = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
 _VKEY = re.compile(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{4,4096}={0,2})")
 
@@ -73,8 +76,7 @@ class NoteKey:
     @property
     def key_id(self) -> bytes:
         """SHA-256(name || LF || type || public key)[:4]."""
-        data = self.name.encode() + b"\n" + bytes([self.type]) + self.public_key
-        return hashlib.sha256(data).digest()[:_KEY_ID_BYTES]
+        return _key_id(self.name, self.type, self.public_key)
 
     @property
     def vkey(self) -> str:
@@ -173,10 +175,14 @@ class Checkpoint:
         Raises:
             FormatError: a field that the three lines cannot hold.
         """
-        body = f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n".encode()
-        if parse_checkpoint(body) != self:
+        # Exactly the checkpoints that `parse_checkpoint` reads back as themselves.
+        if (
+            not 0 <= self.size <= MAX_SIZE
+            or len(self.root) != HASH_BYTES
+            or not _ORIGIN.fullmatch(self.origin)
+        ):
             raise FormatError(f"expected a checkpoint that reads back as itself, found {self}")
-        return body
+        return f"{self.origin}\n{self.size}\n{encode_base64(self.root)}\n".encode()
 
 
 def sign_note(body: bytes, signers: Sequence[NoteSigner | Cosigner]) -> bytes:
@@ -374,6 +380,12 @@ def _cosigned_message(key: NoteKey, body: bytes, *, time_s: int) -> bytes:
         size=checkpoint.size,
         root=checkpoint.root,
     )
+
+
+@functools.lru_cache(64)
+def _key_id(name: str, signature_type: SignatureType, public_key: bytes) -> bytes:
+    data = name.encode() + b"\n" + bytes([signature_type]) + public_key
+    return hashlib.sha256(data).digest()[:_KEY_ID_BYTES]
 
 
 def _verified(key: NoteKey, blob: bytes, body: bytes) -> NoteSignature:

@@ -21,11 +21,12 @@ from provgraph.errors import FormatError, NotFoundError, UsageError
 from provgraph.query import erasures, lineage, roots
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node, Select
+from provgraph.query.lineage_graph import LineageGraph
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import READ
 from provgraph.server.headers import LEDGER_SIZE_HEADER
 from provgraph.server.problems import HttpError
-from provgraph.server.walking import with_select
+from provgraph.server.walking import with_lineage
 from provgraph.service.asking import counting_tombstones
 from provgraph.service.home import readable_ledger
 
@@ -55,15 +56,14 @@ async def read(call: Call) -> Response:
     min_size = _number(given.get("min-ledger-size", "0"), "min-ledger-size", most=10**18)
     tombstones = await counting(call)
 
-    def walk(select: Select) -> _Walked:
+    def walk(select: Select, graph: LineageGraph) -> _Walked:
         up = direction == "up"
         start = roots.entities(select, _meant(select, thing), up=up)
-        step = lineage.upstream if up else lineage.downstream
-        found = step(select, start, max_depth=depth, max_nodes=MAX_NODES)
+        found = lineage.walk(graph, start, up=up, max_depth=depth, max_nodes=MAX_NODES)
         erased = erased_in(select, found.nodes, tombstones=tombstones)
         return _Walked(found=found, erased=erased)
 
-    walked, size = await with_select(call, walk, min_ledger_size=min_size)
+    walked, size = await with_lineage(call, walk, min_ledger_size=min_size)
     found = walked.found
     body = {
         "roots": list(found.roots),

@@ -22,8 +22,8 @@ from provgraph.access.verdict import judge
 from provgraph.capture.facts import decode, find_fault
 from provgraph.digests import Digest
 from provgraph.errors import FormatError
-from provgraph.recordable import LATER_FACTS, LaterFact
-from provgraph.records import Approval, Run
+from provgraph.recordable import DECISIONS, LATER_FACTS, LaterFact
+from provgraph.records import Run
 from provgraph.seal.entry import RECORD
 from provgraph.server.endpoints import Call, Endpoint
 from provgraph.server.guard import INGEST
@@ -125,8 +125,8 @@ def _require_rights(call: Call, items: list[Incoming]) -> None:
             verdict = judge(caller, APPROVE)
             reason = None if verdict.is_allowed else verdict.reason
             record = item.record if isinstance(item, IncomingFacts) else None
-            if reason is None and isinstance(record, Approval) and record.by.name != caller.name:
-                reason = f"{caller.name} cannot approve in the name of {record.by.name}"
+            if reason is None and isinstance(record, DECISIONS) and record.by.name != caller.name:
+                reason = f"{caller.name} cannot decide in the name of {record.by.name}"
         if reason is not None:
             raise HttpError(403, "Forbidden", f"records/{place}: {reason}")
 
@@ -139,7 +139,7 @@ def _said(item: Incoming) -> Said:
     return Said(
         standing=RUN if isinstance(item.record, Run) else LATER,
         projects=frozenset() if project is None else frozenset({project}),
-        approves=isinstance(item.record, Approval),
+        approves=isinstance(item.record, DECISIONS),
     )
 
 

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from provgraph import terms, vocab
-from provgraph.errors import DamagedIndexError
+from provgraph.errors import DamagedIndexError, UsageError
 from provgraph.index.pool import QueryTimeoutError, Request
 from provgraph.index.store import Row, Solutions
 from provgraph.query.lineage import Select
+from provgraph.query.lineage_graph import LineageGraph, open_lineage
 from provgraph.server.endpoints import Call
 from provgraph.service.snapshots import Snapshot
 from provgraph.terms import Term
@@ -33,12 +34,44 @@ async def with_select(
         QueryError: over a limit.
         NotFoundError: the snapshot does not come to that size.
     """
+    return await _on_snapshot(call, lambda select, _: ask(select), min_ledger_size)
+
+
+async def with_lineage(
+    call: Call,
+    ask: Callable[[Select, LineageGraph], Found],
+    *,
+    as_of: int | None = None,
+    min_ledger_size: int = 0,
+) -> tuple[Found, int]:
+    """Run a question that walks too, over the lineage index of what the caller sees.
+
+    Raises:
+        QueryError: over a limit.
+        NotFoundError: the snapshot does not come to that size.
+        UsageError: as of a size that it does not come to.
+    """
+
+    def run(select: Select, snapshot: Snapshot) -> Found:
+        size = snapshot.ledger_size
+        if as_of is not None and as_of > size:
+            raise UsageError(f"expected a ledger size of at most {size}, found {as_of}")
+        until = size if as_of is None else as_of
+        with open_lineage(snapshot.lineage, as_of=until, min_size=size) as graph:
+            return ask(select, graph)
+
+    return await _on_snapshot(call, run, min_ledger_size)
+
+
+async def _on_snapshot(
+    call: Call, ask: Callable[[Select, Snapshot], Found], min_ledger_size: int
+) -> tuple[Found, int]:
     services = call.services
     async with services.snapshots.lend(call.view, min_size=min_ledger_size) as snapshot:
         loop = asyncio.get_running_loop()
         select = _select_on(call, snapshot, loop)
         try:
-            found = await loop.run_in_executor(services.walkers, ask, select)
+            found = await loop.run_in_executor(services.walkers, ask, select, snapshot)
         except DamagedIndexError:
             await services.snapshots.rebuild(snapshot)
             raise

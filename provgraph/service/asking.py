@@ -12,10 +12,12 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 from provgraph import vocab
 from provgraph.errors import DamagedIndexError, NotFoundError, UsageError
+from provgraph.index.edges import lineage_folder
 from provgraph.index.sandbox import ForeignAnswer, Limits, check_query, run_foreign
 from provgraph.index.store import (
     REBUILD_ROWS,
@@ -32,8 +34,16 @@ from provgraph.query import catalogue, erasures, lineage, roots
 from provgraph.query.catalogue import CannedQuery
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
+from provgraph.query.lineage_graph import (
+    ALL,
+    LineageGraph,
+    Restriction,
+    open_lineage,
+    require_known,
+)
 from provgraph.query.reporting import Entries, Material
 from provgraph.seal.entry import TOMBSTONE, parse_entry
+from provgraph.service import lineage_index
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.recovery import Recovered, recover
 from provgraph.service.sweeping import carry_on
@@ -42,6 +52,8 @@ from provgraph.settings import Settings
 from provgraph.terms import Term, string
 
 logger: Final = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 Progress = Callable[[int, int], None]
 """Called with (graphs indexed so far, graphs to index)."""
@@ -261,11 +273,49 @@ class Reader:
         nodes = lineage.describe(self.index.select, _iris_in(rows))
         return {iri: node.title for iri, node in nodes.items() if node.title}
 
-    def walk(self, text: str, *, up: bool, max_depth: int | None) -> Lineage:
-        """Walk the lineage of a thing; a run stands for what it made."""
+    def walk(
+        self,
+        text: str,
+        *,
+        up: bool,
+        max_depth: int | None,
+        only: Restriction = ALL,
+        as_of: int | None = None,
+    ) -> Lineage:
+        """Walk the lineage of a thing; a run stands for what it made.
+
+        Raises:
+            NotFoundError: nothing here goes by that, or nothing did as of that position.
+        """
         start = self.entities(self.resolve(text), up=up)
-        walk = lineage.upstream if up else lineage.downstream
-        return walk(self.index.select, start, max_depth=max_depth)
+
+        def ask(graph: LineageGraph) -> Lineage:
+            if as_of is not None:
+                require_known(graph, start)
+            return lineage.walk(graph, start, up=up, max_depth=max_depth, only=only)
+
+        return self.over_lineage(ask, as_of=as_of)
+
+    def over_lineage(
+        self, ask: Callable[[LineageGraph], Found], *, as_of: int | None = None
+    ) -> Found:
+        """Ask the lineage index, as of a ledger position; built anew where it turns out damaged.
+
+        Raises:
+            UsageError: the ledger has not got so many entries.
+        """
+        if as_of is not None and not 0 <= as_of <= self.ledger_size:
+            raise UsageError(
+                f"expected a ledger size of 0 to {self.ledger_size}, found {as_of}: the ledger has"
+                " not got so many entries"
+            )
+        folder = lineage_folder(self.index.folder)
+        try:
+            return _asked(folder, ask, as_of)
+        except DamagedIndexError as error:
+            logger.warning("lineage index damaged, built anew: %s", error)
+            lineage_index.build(self.ledger, folder, size=self.ledger_size)
+            return _asked(folder, ask, as_of)
 
     def describe(self, text: str) -> Description:
         """Collect what is known of a thing.
@@ -402,6 +452,11 @@ class Reader:
         return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
+def _asked(folder: Path, ask: Callable[[LineageGraph], Found], as_of: int | None) -> Found:
+    with open_lineage(folder, as_of=as_of) as graph:
+        return ask(graph)
+
+
 def _iris_in(rows: tuple[Row, ...]) -> set[str]:
     terms = {term for row in rows for term in row if term is not None and term[0] == "<"}
     return {iri for term in terms if is_plain_iri(iri := term[1:-1])}
@@ -443,12 +498,11 @@ def bring_up_to_date(index: Index, ledger: Ledger, *, progress: Progress | None 
     size = ledger.size()
     try:
         mark = index.watermark()
-        if mark is not None and not _is_of(mark, ledger, size):
+        is_ours = mark is None or _is_of(mark, ledger, size)
+        if not is_ours:
             logger.warning("index of another ledger, built anew folder=%s", index.folder)
-            rebuild_index(index, ledger, progress=progress)
-            return size
         start = 0 if mark is None else mark.size
-        if size - start > max(REBUILD_ROWS, start // 2):
+        if not is_ours or size - start > max(REBUILD_ROWS, start // 2):
             rebuild_index(index, ledger, progress=progress)
         else:
             index.replay(
@@ -459,10 +513,11 @@ def bring_up_to_date(index: Index, ledger: Ledger, *, progress: Progress | None 
             )
     except _ErasedSinceError:
         index.discard()
-        return rebuild_index(index, ledger, progress=progress)
+        rebuild_index(index, ledger, progress=progress)
     except DamagedIndexError as error:
         index.put_aside(error)
         rebuild_index(index, ledger, progress=progress)
+    lineage_index.follow(ledger, lineage_folder(index.folder), size=size)
     return size
 
 
@@ -496,7 +551,9 @@ def reindex(settings: Settings, *, progress: Progress | None = None) -> int:
         readable_ledger(settings) as ledger,
         open_index(index_folder(settings), wait_s=settings.index_wait_s) as index,
     ):
-        return rebuild_index(index, ledger, progress=progress)
+        size = rebuild_index(index, ledger, progress=progress)
+        lineage_index.build(ledger, lineage_folder(index.folder), size=size)
+        return size
 
 
 def counting_tombstones(ledger: Ledger, *, size: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Separation of duties: who made a model version does not approve it.
+"""Separation of duties: who made a model version neither approves it nor waives what it lacks.
 
 Who made it is whom its record names: the owner of the run that generated it. A maker that is not
 known is said to be unknown, and does not stop an approval; the approval's gate will show it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from provgraph import terms, vocab
 from provgraph.errors import LedgerError, UsageError
+from provgraph.governance import Waiver
 from provgraph.ledger.reading import LedgerReader
 from provgraph.records import Approval, Entity
 from provgraph.terms import Term, literal_parts
@@ -17,17 +18,18 @@ class SeparationError(UsageError):
     """One person would do two duties that two must do."""
 
 
-def require_separate(ledger: LedgerReader, approval: Approval) -> None:
-    """Refuse an approval by somebody who made the model.
+def require_separate(ledger: LedgerReader, decision: Approval | Waiver) -> None:
+    """Refuse an approval or waiver by somebody who made the model.
 
     Raises:
         SeparationError: they did.
     """
-    makers = makers_of(ledger, approval.model)
-    if approval.by.name.strip().casefold() in {maker.strip().casefold() for maker in makers}:
-        label = ":".join(filter(None, (approval.model.name, approval.model.version)))
+    makers = makers_of(ledger, decision.model)
+    verb = "approve" if isinstance(decision, Approval) else "waive a requirement for"
+    if decision.by.name.strip().casefold() in {maker.strip().casefold() for maker in makers}:
+        label = ":".join(filter(None, (decision.model.name, decision.model.version)))
         raise SeparationError(
-            f"{approval.by.name} made {label or 'this model'} and cannot approve it;"
+            f"{decision.by.name} made {label or 'this model'} and cannot {verb} it;"
             " somebody else has to"
         )
 

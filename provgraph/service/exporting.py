@@ -12,9 +12,10 @@ from provgraph import disk, terms, vocab
 from provgraph.errors import NotFoundError, StorageError, UsageError
 from provgraph.export import bundle, jsonld, rdf
 from provgraph.export.outside import Outside
+from provgraph.index.edge_facts import FACTS
 from provgraph.ledger.rows import StoredRecord
 from provgraph.query.closure import Closure, closure
-from provgraph.query.lineage import FACTS, Node, describe, plain
+from provgraph.query.lineage import Node, describe, plain
 from provgraph.seal.entry import RECORD
 from provgraph.seal.members import write_folder, write_zip
 from provgraph.seal.note import unverified_checkpoint
@@ -32,6 +33,7 @@ KINDS: Final = {
     "observation": "ObservationRecord",
     "approval": "ApprovalRecord",
     "retraction": "RetractionRecord",
+    "description": "DescriptionRecord",
 }
 """Kinds of records that can be withheld, and their classes."""
 

@@ -21,6 +21,7 @@ from provgraph.access.views import FULL, View
 from provgraph.capture.sinks import Receipt
 from provgraph.digests import Digest
 from provgraph.errors import ConflictError, FormatError, KeyRefusedError, ProvgraphError
+from provgraph.governance import Waiver
 from provgraph.ledger.group import Committer
 from provgraph.ledger.rows import Pending, Position
 from provgraph.recordable import LaterFact
@@ -251,7 +252,7 @@ class Ingest:
             names = self._audience.names(self._reader, record, view=view)
             if item.called is not None and not isinstance(record, (Run, Notice)):
                 record = about(names, record, item.called, finds_files=False)
-            if isinstance(record, Approval):
+            if isinstance(record, Approval | Waiver):
                 require_separate(self._reader, record)
             return prepare_record(
                 names,

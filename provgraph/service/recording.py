@@ -14,6 +14,7 @@ from provgraph import __version__, terms, vocab
 from provgraph.capture.recorder import say
 from provgraph.capture.sinks import Receipt
 from provgraph.capture.state import RunState
+from provgraph.convert.data import feature_iri
 from provgraph.convert.entities import Context
 from provgraph.convert.prov import Converted, content_record_iri, convert, convert_content
 from provgraph.digests import Digest
@@ -279,11 +280,8 @@ def _against_names(ledger: Names, record: Record) -> tuple[Record, dict[tuple[st
     previous: dict[tuple[str, str, str], str] = {}
     conflicts: list[Missing] = []
     seen: dict[tuple[str, str], dict[str, str]] = {}  # in this record: version -> IRI, in order
-    for entity in _entities(record):
-        if entity.name is None or entity.version is None or entity.digest is None:
-            continue
-        kind, name, version = entity.kind, terms.clean(entity.name), terms.clean(entity.version)
-        iri = vocab.content_iri(entity.digest)
+    for kind, given_name, given_version, iri in _versions(record):
+        name, version = terms.clean(given_name), terms.clean(given_version)
         own = seen.setdefault((kind, name), {})
         stored = ledger.names(kind, name, version=version)
         known = {row.iri: f"ledger position {row.index}" for row in stored}
@@ -301,7 +299,7 @@ def _against_names(ledger: Names, record: Record) -> tuple[Record, dict[tuple[st
                 row.version for row in ledger.names(kind, name, last_but=version)
             ]
             for each in earlier:
-                previous[kind, entity.name, entity.version] = vocab.named_iri(
+                previous[kind, given_name, given_version] = vocab.named_iri(
                     kind, ledger.namespace, name, each
                 )
         own.setdefault(version, iri)
@@ -312,9 +310,21 @@ def _against_names(ledger: Names, record: Record) -> tuple[Record, dict[tuple[st
     return record, previous
 
 
-def _entities(record: Record) -> Iterator[Entity]:
+def _versions(record: Record) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (kind, name, version, IRI of the content) of all that a record gives a version."""
     if not isinstance(record, Run):
         return
+    for entity in _entities(record):
+        if entity.name is not None and entity.version is not None and entity.digest is not None:
+            yield entity.kind, entity.name, entity.version, vocab.content_iri(entity.digest)
+    scopes: list[Run | Step] = [record, *record.steps]
+    for scope in scopes:
+        for feature in scope.features:
+            if feature.version is not None and feature.definition is not None:
+                yield "feature", feature.name, feature.version, feature_iri(feature)
+
+
+def _entities(record: Run) -> Iterator[Entity]:
     scopes: list[Run | Step] = [record, *record.steps]
     for scope in scopes:
         yield from (usage.entity for usage in scope.used)

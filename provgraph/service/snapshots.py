@@ -31,7 +31,9 @@ from provgraph.errors import (
     NotFoundError,
     ProvgraphError,
 )
+from provgraph.index.edges import lineage_folder
 from provgraph.index.store import open_index
+from provgraph.service import lineage_index
 from provgraph.service.asking import bring_up_to_date, rebuild_index
 from provgraph.service.catching_up import WORTH_A_PROCESS, catch_up_elsewhere
 from provgraph.service.home import index_folder, readable_ledger
@@ -53,6 +55,7 @@ class Snapshot:
     """A folder that holds the index as it was at a size of the ledger."""
 
     folder: Path
+    lineage: Path  # the lineage index, to be read as of that size
     ledger_size: int
     readers: int = 0
     is_current: bool = True
@@ -319,7 +322,8 @@ class SnapshotKeeper:
                     index.put_aside(error)
                     size = rebuild_index(index, ledger)
                     index.snapshot(folder)
-        return Snapshot(folder=folder, ledger_size=size)
+        lineage = lineage_folder(index_folder(settings))
+        return Snapshot(folder=folder, lineage=lineage, ledger_size=size)
 
     def _rebuilt(self) -> None:
         settings = self._settings
@@ -327,7 +331,8 @@ class SnapshotKeeper:
             readable_ledger(settings) as ledger,
             open_index(index_folder(settings), wait_s=settings.index_wait_s) as index,
         ):
-            rebuild_index(index, ledger)
+            size = rebuild_index(index, ledger)
+            lineage_index.build(ledger, lineage_folder(index.folder), size=size)
 
     @staticmethod
     def _clear(snapshot: Snapshot) -> None:
@@ -362,7 +367,9 @@ async def _to_its_end(
 
 def _copy_of(index: ViewIndex, is_forced: bool, /) -> Snapshot | None:  # noqa: FBT001 - as above
     made = index.copied(is_forced=is_forced)
-    return None if made is None else Snapshot(folder=made[0], ledger_size=made[1])
+    if made is None:
+        return None
+    return Snapshot(folder=made[0], lineage=index.lineage, ledger_size=made[1])
 
 
 def _locked(folder: Path) -> int | None:

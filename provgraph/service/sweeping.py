@@ -20,6 +20,7 @@ from typing import Final
 
 from provgraph.capture import journal
 from provgraph.errors import ProvgraphError, StorageError
+from provgraph.index.edges import discard_edges, lineage_folder
 from provgraph.index.store import SCRATCH_PREFIX, open_index
 from provgraph.ledger.erasing import Mark, scrub, settle
 from provgraph.service.home import readable_ledger, temporary_index, writable_ledger
@@ -106,6 +107,7 @@ def _sweep_index(settings: Settings) -> None:
         if folder.parent.exists():
             with open_index(folder, wait_s=settings.index_wait_s) as index:
                 index.discard()
+                discard_edges(lineage_folder(folder))
 
 
 def keep_visibility(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from provgraph import terms, vocab
 from provgraph.digests import Digest, digest_path
 from provgraph.errors import CaptureError, FormatError, NotFoundError, UsageError
 from provgraph.frozen import dataclass, replace
+from provgraph.governance import Assignment, Registration
 from provgraph.ledger.names import Names
 from provgraph.ledger.rows import StoredName
 from provgraph.recordable import AboutThing, LaterFact
@@ -23,6 +25,8 @@ from provgraph.records import Entity, Missing
 from provgraph.service.folding import visible
 
 KINDS: Final = ("model", "dataset", "feature-set", "file", "run")
+# Asked only where none of the above goes by a name: a column is often called like its table.
+_LAST_KINDS: Final = ("feature", "legal-basis")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -87,11 +91,14 @@ def resolve(ledger: Names, text: str, *, finds_files: bool = True) -> Resolved:
 
 def find_names(ledger: Names, text: str) -> list[StoredName]:
     """Return the rows of the name table that `name`, `name:version` or `kind/name` means."""
-    kinds: tuple[str, ...] = KINDS
     kind, slash, rest = text.partition("/")
-    if slash and kind in KINDS:
-        kinds, text = (kind,), rest
+    if slash and kind in (*KINDS, *_LAST_KINDS):
+        return _rows_of(ledger, (kind,), terms.clean(rest))
     text = terms.clean(text)
+    return _rows_of(ledger, KINDS, text) or _rows_of(ledger, _LAST_KINDS, text)
+
+
+def _rows_of(ledger: Names, kinds: Sequence[str], text: str) -> list[StoredName]:
     # A record that not all verifiers would sort alike has its names in a visible spelling.
     for spelling in dict.fromkeys((text, visible(text))):
         for name, version in _splits(spelling):
@@ -105,12 +112,22 @@ def about(ledger: Names, record: LaterFact, called: str, *, finds_files: bool = 
     """Return a later fact with the thing it is about looked up, by what the user called it.
 
     Raises:
-        NotFoundError: a retraction of something that nothing here goes by; a model of that kind is
-            recorded as unknown.
-        UsageError: a retraction of what several things are called.
+        NotFoundError: a retraction or description of something that nothing here goes by; a model of
+            that kind is recorded as unknown.
+        UsageError: a retraction or description of what several things are called.
     """
     if not isinstance(record, AboutThing):
         return replace(record, model=model_entity(ledger, called, finds_files=finds_files))
+    if isinstance(record, Registration | Assignment) and (named := _named(ledger, called)):
+        return replace(record, target=named)
+    if isinstance(record, Registration) and not _is_known(ledger, called, finds_files=finds_files):
+        # A model may enter the inventory before it exists: by its name, as it will be called.
+        reason = f"nothing here is called {called[:200]!r} yet"
+        return replace(
+            record,
+            target=vocab.named_iri("model", ledger.namespace, *called.split(":", 1)),
+            missing=(*record.missing, Missing(field="model", reason=reason)),
+        )
     found = resolve(ledger, called, finds_files=finds_files)
     if len(found.iris) > 1:
         raise UsageError(f"{called} names several contents; say which by digest")
@@ -141,6 +158,26 @@ def model_entity(ledger: Names, text: str, *, finds_files: bool = True) -> Entit
         return Entity(kind="model", uri=version, missing=(Missing(field="model", reason=reason),))
     digest = content_digest(iri)
     return Entity(kind="model", uri=iri) if digest is None else Entity(kind="model", digest=digest)
+
+
+def _named(ledger: Names, text: str) -> str | None:
+    """Return the IRI of what a name without a version means: all of its versions together."""
+    rows = find_names(ledger, f"model/{text}") or find_names(ledger, text)
+    name = terms.clean(text.partition("/")[2] if text.partition("/")[0] in KINDS else text)
+    if rows and all(row.version and row.name in {name, visible(name)} for row in rows):
+        kinds = {row.kind for row in rows}
+        return vocab.named_iri(kinds.pop(), ledger.namespace, name) if len(kinds) == 1 else None
+    return None
+
+
+def _is_known(ledger: Names, text: str, *, finds_files: bool) -> bool:
+    try:
+        resolve(ledger, text, finds_files=finds_files)
+    except NotFoundError:
+        return False
+    except UsageError:
+        return True
+    return True
 
 
 def content_digest(iri: str) -> Digest | None:

@@ -14,9 +14,12 @@ from pathlib import Path
 
 from provgraph.access.views import View
 from provgraph.errors import DamagedIndexError
+from provgraph.index.edges import lineage_folder
 from provgraph.index.store import REBUILD_ROWS, Index, Watermark
+from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import TOMBSTONE
+from provgraph.service import lineage_index
 from provgraph.service.home import readable_ledger
 from provgraph.service.visibility import open_visibility
 from provgraph.settings import Settings
@@ -30,6 +33,7 @@ class ViewIndex:
         self._settings = settings
         self._folder = folder
         self._index = Index(folder / "index")
+        self.lineage = lineage_folder(folder / "index")
         self._size = 0
         self._root = ""
         self._hidden: set[int] = set()
@@ -79,18 +83,22 @@ class ViewIndex:
 
     def _build(self, ledger: Ledger, hidden: set[int], mark: Watermark) -> None:
         self._size = 0  # if this fails, the next one does not add to what is there
-        self._index.rebuild(_shown(ledger, hidden, 0, mark.size), mark=mark)
+        self._index.rebuild(map(_graph, _shown(ledger, hidden, 0, mark.size)), mark=mark)
+        lineage_index.build(ledger, self.lineage, size=mark.size, hidden=hidden)
 
     def _add(self, ledger: Ledger, hidden: set[int], mark: Watermark) -> None:
         late = sorted(each for each in self._hidden - hidden if each < self._size)
-        records = (ledger.read(index) for index in late)
-        shown = (b"" if each.is_erased else each.graph_nq for each in records)
-        graphs = list(chain(shown, _shown(ledger, hidden, self._size, mark.size)))
-        self._index.replay(graphs, start=mark.size - len(graphs), root_at=lambda _: mark.root_hex)
+        records = list(chain(map(ledger.read, late), _shown(ledger, hidden, self._size, mark.size)))
+        graphs = map(_graph, records)
+        self._index.replay(graphs, start=mark.size - len(records), root_at=lambda _: mark.root_hex)
+        lineage_index.add(ledger, self.lineage, records, mark=mark)
 
 
-def _shown(ledger: Ledger, hidden: set[int], start: int, stop: int) -> Iterator[bytes]:
-    """Yield the graphs of [start, stop) that are not hidden; of an erased record there is none."""
-    for record in ledger.records(start, stop):
-        if record.index not in hidden and not record.is_erased:
-            yield record.graph_nq
+def _shown(ledger: Ledger, hidden: set[int], start: int, stop: int) -> Iterator[StoredRecord]:
+    """Yield the records of [start, stop) that are not hidden."""
+    return (each for each in ledger.records(start, stop) if each.index not in hidden)
+
+
+def _graph(record: StoredRecord) -> bytes:
+    """Return a record's graph; of an erased one there is none."""
+    return b"" if record.is_erased else record.graph_nq

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ledger_samples import START, converted_run, pending_run, small
 
+from provgraph import vocab
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import (
     ConflictError,
@@ -28,6 +29,7 @@ from provgraph.seal.mldsa import MldsaSigner
 from provgraph.seal.note import Checkpoint, open_checkpoint
 from provgraph.seal.proof import seal, verify_seal
 from provgraph.seal.tlogproof import TlogProof, parse_tlog_proof, verify_tlog_proof
+from provgraph.terms import Canonical, Graph, Term, iri, string
 
 
 def test_new_ledger_is_empty_private_and_signed(
@@ -233,10 +235,14 @@ def test_names_come_back_in_order(ledger: Ledger, producer: Signer) -> None:
         {"iri": "https://w3id.org/provgraph/id/content/sha256/" + "0" * 64},
     ],
 )
+@pytest.mark.parametrize("form", [lambda graph_nq: graph_nq, bytes])
 def test_name_that_the_graph_does_not_give_is_refused(
-    ledger: Ledger, producer: Signer, change: dict[str, str]
+    ledger: Ledger, producer: Signer, change: dict[str, str], form: Callable[[bytes], bytes]
 ) -> None:
+    """Whether the statements are at hand, as they are where the graph was made, or only its bytes."""
     item = pending_run(3, signer=producer)
+    assert type(item.graph_nq) is Canonical
+    item = replace(item, graph_nq=form(item.graph_nq))
     row = next(row for row in item.names if row.kind == "model")
     assert (row.name, row.version) == ("churn", "3")
     with pytest.raises(LedgerError, match="so no seal covers that name"):
@@ -261,6 +267,28 @@ def test_literal_that_looks_like_a_statement_gives_no_name(
     )
     with pytest.raises(LedgerError, match="so no seal covers that name"):
         ledger.append([item])
+
+
+def test_label_that_only_begins_with_a_name_gives_it_to_nothing(
+    ledger: Ledger, producer: Signer
+) -> None:
+    graph = Graph("https://w3id.org/provgraph/id/record/8")
+    model = iri("urn:x")
+    graph.add(model, vocab.A, iri("https://w3id.org/provgraph/ns#Model"))
+    graph.add(model, vocab.LABEL, Term('"churn"@en'))
+    canonical = graph.canonical()
+    row = NameRow(kind="model", name="churn", version="", iri="urn:x")
+    for graph_nq in (canonical, bytes(canonical)):
+        item = Pending(
+            iri=graph.name,
+            graph_nq=graph_nq,
+            seal=seal(graph_nq, signer=producer, created=START),
+            names=[row],
+        )
+        with pytest.raises(LedgerError, match="so no seal covers that name"):
+            ledger.append([item])
+        graph.add(model, vocab.LABEL, string("churn"))  # after its bytes were made
+    assert ledger.size() == 0
 
 
 def with_attachment(number: int, data: bytes, *, signer: Signer) -> Pending:

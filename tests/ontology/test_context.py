@@ -25,6 +25,7 @@ OTHERS = {
     "sourceText": ("dc:source", ""),
     "publisher": ("dcterms:publisher", "@id"),
     "mediaType": ("dcat:mediaType", "@id"),
+    "hasLegalBasis": ("dpv:hasLegalBasis", "@id"),
 }
 
 

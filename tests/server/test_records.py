@@ -320,6 +320,108 @@ def test_approvals_need_the_right_the_name_and_another_person(client):
     ]
 
 
+def decision(kind, number, by, **facts):
+    value = {"id": f"{kind}-{number}", "by": {"name": by}, "at": AT, "reason": "asked", **facts}
+    return {"kind": kind, "id": f"{kind}-{number}", "facts": value, "called": "churn:1"}
+
+
+def waiver(number, by):
+    facts = {"requirement": "licence", "expires": "2099-01-01T00:00:00Z"}
+    return decision("waiver", number, by, model={"kind": "model"}, **facts)
+
+
+def test_waivers_are_given_as_approvals_are(client):
+    assert client.post(maker("made")).status in {200, 201}
+    found = [
+        client.post(waiver("1", "ci@example.org")).status,
+        client.post(waiver("2", "grace@example.org"), who="ada").status,
+        client.post(waiver("3", "ada@example.org"), who="ada").json["title"],
+        client.post(waiver("4", "grace@example.org"), who="grace").status,
+    ]
+    assert found == [403, 403, "Separation of duties", 201]
+
+
+def test_nobody_without_the_right_says_what_becomes_of_what_a_withdrawal_affects(client):
+    item = decision(
+        "remediation",
+        "1",
+        "ci@example.org",
+        target="",
+        withdrawal="https://w3id.org/provgraph/id/withdrawal/w1",
+        state="justified",
+    )
+    assert client.post(item).status == 403
+
+
+def test_a_state_that_is_no_word_of_ours_is_refused(client):
+    item = decision(
+        "remediation",
+        "2",
+        "grace@example.org",
+        target="",
+        withdrawal="https://w3id.org/provgraph/id/withdrawal/w1",
+        state="fine",
+    )
+    answer = client.post(item, who="grace")
+    assert (answer.status, "state: expected none or retrain" in answer.json["detail"]) == (
+        400,
+        True,
+    )
+
+
 def test_the_ledger_is_whole_after_all_this(client):
     with readable_ledger(load({"PROVGRAPH_HOME": str(client.server.home)})) as ledger:
         assert verify_ledger(ledger).size == ledger.size()
+
+
+# ---- facts about data ------------------------------------------------------------------------------
+def description(number, called, **said):
+    facts = {
+        "id": f"description-{number}",
+        "target": "",
+        "said": said,
+        "by": {"name": "rose"},
+        "at": AT,
+    }
+    return {
+        "kind": "description",
+        "id": f"description-{number}",
+        "facts": facts,
+        "called": called,
+    }
+
+
+def test_facts_about_data_come_in_with_a_run_and_after_it(client):
+    basis = {"basis": "consent", "expires_at": "2026-12-31T23:59:59Z"}
+    data = {
+        "kind": "dataset",
+        "digest": "sha256:" + "cd" * 32,
+        "name": "described.csv",
+        "legal_bases": [basis],
+    }
+    used = run(
+        "described",
+        used=[{"entity": data}],
+        features=[{"name": "tenure", "version": "2", "definition": "months"}],
+        qualities=[{"data": data, "metric": "completeness", "value": 0.97}],
+    )
+    assert client.post(used).status == 201
+    answer = client.post(description(1, "described.csv", licence="MIT", has_personal_data=True))
+    assert answer.status == 201
+    pg = "PREFIX pg: <https://w3id.org/provgraph/ns#> PREFIX dct: <http://purl.org/dc/terms/>"
+    found = client.ask(
+        f"{pg} SELECT ?basis ?licence ?value {{ ?d pg:legalBasis/pg:basis ?basis ; dct:license"
+        " ?licence ; pg:hasPersonalData true . ?q pg:data ?d ; pg:value ?value }",
+        answer.json["ledgerSize"],
+    )
+    rows = found.json["results"]["bindings"]
+    assert [[row[each]["value"] for each in ("basis", "licence", "value")] for row in rows] == [
+        ["consent", "https://spdx.org/licenses/MIT", "0.97"]
+    ]
+
+
+def test_a_fault_in_a_fact_about_data_is_named_by_its_path(client):
+    answer = client.post(description(2, "described.csv", legal_bases=[{"basis": 7}]))
+    assert answer.status == 422
+    (error,) = answer.json["errors"]
+    assert error["path"] == "records/0/facts/said/legal_bases/0/basis"
