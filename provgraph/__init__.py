@@ -8,6 +8,9 @@
         model = run.generate("model.joblib", role="model", name="churn", version="3")
         run.evaluate(model, data, metric="roc_auc", value=0.91, n=1000)
 
+    for row in provgraph.ask("Q19", dataset="customers.csv"):
+        print(row["kind"], row["label"])
+
 Importing this is light: nothing but the standard library is loaded before a run is sealed.
 """
 
@@ -22,6 +25,7 @@ __all__ = [
     "IntendedUse",
     "__version__",
     "approve",
+    "ask",
     "assess_change",
     "assign",
     "current_run",
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
         waive,
         withdraw,
     )
+    from provgraph.service.notebook import ask
 
 _WHERE = {
     "run": "provgraph.service.api",
@@ -70,6 +75,7 @@ _WHERE = {
     "describe": "provgraph.service.governed",
     "Consent": "provgraph.capture.described",
     "IntendedUse": "provgraph.capture.described",
+    "ask": "provgraph.service.notebook",
     "current_run": "provgraph.capture.run",
     "assess_change": "provgraph.service.governed",
     "assign": "provgraph.service.governed",

@@ -40,7 +40,7 @@ def reader() -> Iterator[Reader]:
 
 
 @contextlib.contextmanager
-def indexing_progress() -> Iterator[Progress]:
+def indexing_progress(what: str = "indexing") -> Iterator[Progress]:
     """Show a bar on stderr while many graphs are indexed."""
     from rich.progress import Progress as Bar
 
@@ -55,7 +55,7 @@ def indexing_progress() -> Iterator[Progress]:
             from provgraph.cli.output import console
 
             bar = Bar(console=console(stderr=True), transient=True)
-            task = bar.add_task("indexing", total=total)
+            task = bar.add_task(what, total=total)
             bar.start()
         bar.update(task, completed=done)
 

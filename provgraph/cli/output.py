@@ -9,11 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -23,18 +22,13 @@ from rich.table import Table
 
 from provgraph import vocab
 from provgraph.index.store import Row
+from provgraph.query.answer_json import csv_cell
 from provgraph.terms import Term, literal_parts
-
-_NUMBERS: Final[Mapping[str, Callable[[str], Any]]] = {
-    f"{vocab.XSD}integer": int,
-    f"{vocab.XSD}double": float,
-    f"{vocab.XSD}decimal": float,
-    f"{vocab.XSD}boolean": lambda text: text == "true",
-}
-
 
 # A message of an exception can be a page long; a command or a note seldom is longer than this.
 MAX_CELL: Final = 300
+
+_CSV_PIECE: Final = 64 * 1024
 
 _HASH = re.compile(r"[0-9a-f]{25,}")
 
@@ -88,17 +82,6 @@ def readable(term: Term | None, labels: Mapping[str, str] | None = None) -> str:
     if datatype == f"{vocab.XSD}dateTime":
         return text.replace("T", " ")[:19] + "Z"
     return text
-
-
-def native(term: Term | None) -> Any:
-    """Write a term for programs: IRIs and text as strings, numbers and booleans as themselves."""
-    if term is None or term[0] != '"':
-        return None if term is None else _name_of(term)
-    text, datatype, _ = literal_parts(term)
-    convert = _NUMBERS.get(datatype)
-    value = text if convert is None else convert(text)
-    # JSON has no NaN; the text says what it was.
-    return text if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(
@@ -190,14 +173,20 @@ def _print_blocks(out: Console, names: Sequence[str], texts: Sequence[Sequence[s
 
 def print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Print SPARQL 1.1 CSV: values without their types, CRLF."""
+    stream_csv(columns, rows)
+
+
+def stream_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Print CSV as `print_csv` does, while rows come in: none of them is kept."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(
-            "" if term is None else literal_parts(term)[0] if term[0] == '"' else _name_of(term)
-            for term in row
-        )
+        writer.writerow(map(csv_cell, row))
+        if buffer.tell() > _CSV_PIECE:
+            write_data(buffer.getvalue())
+            buffer.seek(0)
+            buffer.truncate()
     write_data(buffer.getvalue())
 
 
@@ -228,11 +217,6 @@ def sparql_json(columns: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
         for row in rows
     ]
     return {"head": {"vars": list(columns)}, "results": {"bindings": bindings}}
-
-
-def _name_of(term: Term) -> str:
-    """Return an IRI without its brackets, a blank node as it is."""
-    return term[1:-1] if term.startswith("<") else str(term)
 
 
 def _json_term(term: Term) -> dict[str, str]:

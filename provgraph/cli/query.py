@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from dataclasses import asdict
 from itertools import chain
@@ -14,7 +15,7 @@ from rich.markup import escape
 from provgraph.cli.asking import (
     FORMATS,
     add_format,
-    erasures_json,
+    indexing_progress,
     reader,
     say_erased,
     say_meant,
@@ -22,14 +23,16 @@ from provgraph.cli.asking import (
 from provgraph.cli.output import (
     console,
     counted,
-    native,
     print_csv,
     print_json,
     print_table,
     sparql_json,
+    stream_csv,
     write_data,
 )
+from provgraph.cli.proofs import say_proofs
 from provgraph.errors import UsageError
+from provgraph.query.answer_json import answer_json
 from provgraph.query.catalogue import catalogue, find
 
 RDF_FORMATS = ("turtle", "ntriples", "jsonld")
@@ -41,13 +44,33 @@ def add_query(commands: Any, text: str) -> argparse.ArgumentParser:
         "query",
         help=text,
         description="Answer one of the written-down questions; without a name, list them.",
-        epilog="Example: provgraph query Q02 --param model=churn:3",
+        epilog="Example: provgraph query Q02 --param model=churn:3;"
+        " provgraph query Q19 --param dataset=customers.csv --as-of 2026-03-01 --evidence",
     )
     parser.add_argument("name", nargs="?", help="Q02, or model-data")
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; repeatable"
     )
     parser.add_argument("--text", action="store_true", help="print the SPARQL text and stop")
+    parser.add_argument(
+        "--as-of",
+        metavar="WHEN",
+        help="answer from the ledger as it was: a size (entries) or a time (2026-03-01T12:00:00Z)",
+    )
+    parser.add_argument(
+        "--evidence",
+        action="store_true",
+        help="list the records that the rows rest on, what is absent, and contradictions",
+    )
+    shorthand = parser.add_mutually_exclusive_group()
+    for name in ("json", "csv"):
+        shorthand.add_argument(
+            f"--{name}",
+            dest="format",
+            action="store_const",
+            const=name,
+            help=f"the same as --format {name}",
+        )
     add_format(parser)
     parser.set_defaults(run=run_query)
     return parser
@@ -85,31 +108,25 @@ def run_query(arguments: argparse.Namespace) -> int:
         if name in values:
             raise UsageError(f"--param: {name} is given twice")
         values[name] = value
-    with reader() as opened:
-        answer = opened.ask(query.id, values)
+    with reader() as opened, indexing_progress("as it was") as progress:
+        with contextlib.ExitStack() as stack:
+            asking = opened
+            if arguments.as_of is not None:
+                asking = stack.enter_context(opened.as_of(arguments.as_of, progress=progress))
+            if arguments.format == "csv" and query.report is None and not asking.erased_records():
+                stream_csv(*asking.stream(query.id, values))
+                say_meant(console(stderr=True), opened.meant)
+                return 0
+            answer = asking.ask(query.id, values, with_proofs=arguments.format != "csv")
+            labels = asking.labels_of_records(answer) if arguments.evidence else {}
         meant = list(opened.meant)
     if arguments.format == "csv":
         print_csv(answer.columns, answer.rows)
+        say_meant(console(stderr=True), meant)
         erased = chain.from_iterable(answer.erased.values())
         say_erased(console(stderr=True), erased, records=answer.erased_records)
     elif arguments.format == "json":
-        print_json(
-            {
-                "query": query.id,
-                "title": answer.title,
-                "parameters": values,
-                "ledger_size": answer.ledger_size,
-                "meant": [asdict(each) for each in meant],
-                "columns": list(answer.columns),
-                "rows": [
-                    {name: native(term) for name, term in zip(answer.columns, row, strict=True)}
-                    for row in answer.rows
-                ],
-                "labels": dict(answer.labels),
-                "erased": erasures_json(chain.from_iterable(answer.erased.values())),
-                "erased_records": answer.erased_records,
-            }
-        )
+        print_json({**answer_json(answer), "meant": [asdict(each) for each in meant]})
     else:
         out = console()
         out.print(f"[bold]{query.id}[/bold] {answer.title}")
@@ -117,6 +134,7 @@ def run_query(arguments: argparse.Namespace) -> int:
         say_meant(out, meant)
         erased = chain.from_iterable(answer.erased.values())
         say_erased(out, erased, records=answer.erased_records)
+        say_proofs(out, answer, in_full=arguments.evidence, labels=labels)
         out.print(_footer(len(answer.rows), answer.ledger_size, empty=answer.empty))
     return 0
 

@@ -13,7 +13,6 @@ from provgraph.cli.asking import add_format, erasures_json, reader, say_erased, 
 from provgraph.cli.output import (
     console,
     counted,
-    native,
     print_csv,
     print_json,
     print_table,
@@ -22,6 +21,7 @@ from provgraph.cli.output import (
 )
 from provgraph.errors import NotFoundError
 from provgraph.index.store import Row
+from provgraph.query.answer_json import native
 from provgraph.query.lineage import Node
 from provgraph.records import Run
 from provgraph.service.asking import Description

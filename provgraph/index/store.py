@@ -58,6 +58,8 @@ BATCH_GRAPHS: Final = 200
 # also takes a third less disk: what the engine writes by itself is not compressed below 512 MB.
 REBUILD_ROWS: Final = 100
 
+# Beside the index, indexes of how the ledger was at earlier sizes.
+PREFIXES_SUFFIX: Final = ".asof"
 # Beside the index, the folders in which a copy of it is made to be compared.
 SCRATCH_PREFIX: Final = "provgraph-check-"
 
@@ -241,7 +243,7 @@ class Index:
         """
         self._opened = None
         try:
-            for suffix in ("", ".new", ".old", ".damaged"):
+            for suffix in ("", ".new", ".old", ".damaged", PREFIXES_SUFFIX):
                 folder = self.folder.with_name(f"{self.folder.name}{suffix}")
                 if folder.exists():
                     shutil.rmtree(folder)
@@ -260,40 +262,67 @@ class Index:
         with self._engine_errors():
             self._store.backup(str(folder))
 
-    def select(self, query: str) -> Solutions:
+    def select(self, query: str, *, graphs: Sequence[str] | None = None) -> Solutions:
         """Run a query of our own (never a foreign one) and return all of its rows.
+
+        Args:
+            query: a SELECT.
+            graphs: the records that it is asked of, as if there were no others; None asks all.
 
         Raises:
             QueryError: it does not parse, or is not a SELECT.
             DamagedIndexError: the files cannot be read, and nobody can build them anew.
         """
         try:
-            return self._select(query)
+            return self._select(query, graphs)
         except DamagedIndexError as error:
             if self.on_damage is None:
                 raise
             self.put_aside(error)
             self.on_damage()
-            return self._select(query)
+            return self._select(query, graphs)
 
-    def _select(self, query: str) -> Solutions:
+    def _select(self, query: str, graphs: Sequence[str] | None) -> Solutions:
         with self._engine_errors():
-            try:
-                results = self._store.query(query)
-            except SyntaxError as error:
-                raise QueryError(str(error)) from None
-            if not isinstance(results, ox.QuerySolutions):
-                raise QueryError("expected a SELECT query")
-            columns = tuple(variable.value for variable in results.variables)
-            return Solutions(
-                columns=columns,
-                rows=tuple(
-                    tuple(
-                        None if (term := row[name]) is None else Term(str(term)) for name in columns
-                    )
-                    for row in results
-                ),
+            columns, rows = self._solutions(query, graphs)
+            return Solutions(columns=columns, rows=tuple(rows))
+
+    def stream(self, query: str) -> tuple[tuple[str, ...], Iterator[Row]]:
+        """Run a query of our own and return columns, and rows as they are found.
+
+        Raises:
+            QueryError: it does not parse, or is not a SELECT.
+            DamagedIndexError: the files cannot be read.
+        """
+        with self._engine_errors():
+            columns, rows = self._solutions(query, None)
+
+        def found() -> Iterator[Row]:
+            with self._engine_errors():
+                yield from rows
+
+        return columns, found()
+
+    def _solutions(
+        self, query: str, graphs: Sequence[str] | None
+    ) -> tuple[tuple[str, ...], Iterator[Row]]:
+        names: list[ox.NamedNode | ox.BlankNode] | None = None
+        if graphs is not None:
+            # An empty list would mean all of them.
+            names = [ox.NamedNode(iri) for iri in graphs or ["urn:provgraph:none"]]
+        try:
+            results = self._store.query(
+                query, default_graph=None if names is None else [*names], named_graphs=names
             )
+        except SyntaxError as error:
+            raise QueryError(str(error)) from None
+        if not isinstance(results, ox.QuerySolutions):
+            raise QueryError("expected a SELECT query")
+        columns = tuple(variable.value for variable in results.variables)
+        return columns, (
+            tuple(None if (term := row[name]) is None else Term(str(term)) for name in columns)
+            for row in results
+        )
 
     def graph(self, iri: str) -> bytes:
         """Return a graph as canonical N-Quads as the index holds it, empty where it has none."""

@@ -139,6 +139,23 @@ class LedgerReader:
             for index, sealed in rows:
                 yield split_sealed(sealed, index)[0]
 
+    def proofs(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the proof configurations of the entries [start, stop) in order, unchecked.
+
+        Raises:
+            NotFoundError: the ledger has not got so many.
+        """
+        self._require_size(stop)
+        for position in range(start, stop, _CHUNK_ROWS):
+            with schema.storage_errors(self.path):
+                rows = self._db.execute(
+                    "SELECT position, sealed FROM record"
+                    " WHERE position >= ? AND position < ? ORDER BY position",
+                    (position, min(stop, position + _CHUNK_ROWS)),
+                ).fetchall()
+            for index, sealed in rows:
+                yield split_sealed(sealed, index)[1]
+
     def graph(self, index: int) -> bytes:
         """Return the canonical N-Quads of a record, checked against its entry.
 

@@ -67,6 +67,7 @@ _SELECT: Final = re.compile(
 _PROJECTED: Final = re.compile(
     r"\?(\w+)|\((?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*\bAS\s+\?(\w+)\s*\)"
 )
+_LIMIT: Final = re.compile(r"\}[^}]*\bLIMIT\s+[0-9]+[^}]*\Z")
 _KEYS: Final = frozenset(
     {"id", "name", "title", "help", "empty", "tags", "required", "report", "right", "columns"}
 ) | {"parameters"}
@@ -143,6 +144,11 @@ class CannedQuery:
     def load(self) -> Report | None:
         """Return the function that goes on from the rows, None where the query is the whole answer."""
         return None if self.report is None else load_report(self.report)
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether the query itself says how many rows it gives at most."""
+        return _LIMIT.search(self.text) is not None
 
     @property
     def example(self) -> str:

@@ -29,7 +29,7 @@ from provgraph.errors import FormatError, NotFoundError
 from provgraph.index.store import Row, Solutions
 from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import StoredName, StoredRecord
-from provgraph.query.lineage import Select
+from provgraph.query.asking import Ask
 from provgraph.settings import Settings
 from provgraph.terms import Term
 
@@ -96,7 +96,7 @@ class Material:
     """Parameter to the terms that it was given; an optional one that was not is left out."""
     found: Solutions
     """The rows of the .rq file, its holes filled."""
-    select: Select
+    select: Ask
     """Runs further queries over the index: what the asker sees, as of the position."""
     entries: Entries
     settings: Settings

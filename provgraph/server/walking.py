@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from provgraph import terms, vocab
@@ -82,7 +82,7 @@ def _select_on(call: Call, snapshot: Snapshot, loop: asyncio.AbstractEventLoop) 
     timeout_s = call.services.settings.query_timeout_s
     deadline_s = time.monotonic() + timeout_s
 
-    def select(query: str) -> Solutions:
+    def select(query: str, *, graphs: Sequence[str] | None = None) -> Solutions:
         left_s = deadline_s - time.monotonic()
         if left_s <= 0:
             raise QueryTimeoutError(f"stopped after {timeout_s:g} s; ask for a smaller depth")
@@ -92,6 +92,8 @@ def _select_on(call: Call, snapshot: Snapshot, loop: asyncio.AbstractEventLoop) 
             formats=dict.fromkeys(("rows", "boolean"), "JSON"),
             timeout_s=left_s,
             is_ours=True,
+            default_graphs=None if graphs is None else tuple(graphs),
+            named_graphs=None if graphs is None else tuple(graphs),
         )
         running = call.services.pool.run(request, who=call.caller.name)
         answer = asyncio.run_coroutine_threadsafe(running, loop).result()

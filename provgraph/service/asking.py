@@ -11,7 +11,8 @@ import difflib
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -23,14 +24,16 @@ from provgraph.index.store import (
     REBUILD_ROWS,
     Index,
     Row,
-    Solutions,
     Watermark,
     is_plain_iri,
     open_index,
     values_block,
 )
+from provgraph.ledger.names import Names, ShownNames
 from provgraph.ledger.sqlite import Ledger
 from provgraph.query import catalogue, erasures, lineage, roots
+from provgraph.query.answers import Answer, Asked, answer, labels_of
+from provgraph.query.asking import blocks
 from provgraph.query.catalogue import CannedQuery
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
@@ -41,9 +44,10 @@ from provgraph.query.lineage_graph import (
     open_lineage,
     require_known,
 )
-from provgraph.query.reporting import Entries, Material
+from provgraph.query.reporting import Entries
 from provgraph.seal.entry import TOMBSTONE, parse_entry
 from provgraph.service import lineage_index
+from provgraph.service.as_of import prefix_index, size_as_of
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.recovery import Recovered, recover
 from provgraph.service.sweeping import carry_on
@@ -60,6 +64,8 @@ Progress = Callable[[int, int], None]
 
 # A digest as the terminal shows it is cut; this much of it is enough to search for.
 MIN_DIGEST_DIGITS: Final = 8
+# Near IRIs are looked for among all things, which is for ledgers up to this size.
+_SCANNED_RECORDS: Final = 10_000
 _SHA256_DIGITS: Final = 64
 
 _PREFIXES: Final = (
@@ -75,22 +81,6 @@ class Meant:
     text: str
     iri: str
     others: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Rows of canonical terms, labels for the IRIs in them, and the ledger size they hold for."""
-
-    title: str
-    empty: str  # what it means that there are no rows: never that all is well
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    labels: Mapping[str, str]
-    ledger_size: int
-    erased: Mapping[str, tuple[Erasure, ...]] = field(default_factory=dict)
-    """What was erased of the things asked about; the column `erased` says it of those in rows."""
-    erased_records: int = 0
-    """How many records of this ledger are erased: what they said can be in no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +112,10 @@ class Reader:
         self.index = index
         self.recovered = recovered
         self.ledger_size = 0
+        self.names: Names = ledger
+        """What names mean here."""
+        self.now: Reader | None = None
+        """The reader of the whole ledger, where this one reads it as it was."""
         self.meant: list[Meant] = []
         """Names asked for that have meant several things; whoever answers says which was taken."""
 
@@ -133,19 +127,22 @@ class Reader:
             UsageError: a name that several kinds of things have, too short a part of a digest.
         """
         try:
-            found = resolve(self.ledger, text)
+            found = resolve(self.names, text)
         except NotFoundError as error:
             # The name went with an erased record, and its tombstone may have kept its IRI.
             iris = self._named(text)
             if not iris:
                 hint = f"{self._near_names(text)}{self._erased_hint()}"
-                raise NotFoundError(f"{error}{hint}") from None
+                raise NotFoundError(f"{self._when()}{error}{hint}") from None
             found = Resolved(iris=iris, by="name")
         if found.by == "digest":
             found = self._whole_digest(text, found)
         for iri in found.iris:
-            if not self._is_known(iri):
-                raise NotFoundError(f"no record says anything about {text.strip()[:200]} ({iri})")
+            if not self._is_known(iri) and not self.erased([iri]):
+                raise NotFoundError(
+                    f"{self._when()}no record says anything about {text.strip()[:200]} ({iri})"
+                    f"{self._near_iris(iri) if found.by == 'iri' else ''}"
+                )
         if found.others:
             self.meant.append(Meant(text=text, iri=found.iris[0], others=found.others))
         return list(found.iris)
@@ -163,81 +160,110 @@ class Reader:
             raise UsageError(f"{text} names {len(iris)} contents; say which by digest: {choices}")
         return iris[0]
 
-    def ask(self, name: str, values: Mapping[str, object]) -> Answer:
-        """Answer a canned query.
+    def ask(self, name: str, values: Mapping[str, object], *, with_proofs: bool = False) -> Answer:
+        """Answer a written-down question; with proofs, say what the answer is worth.
 
         Raises:
-            QueryError: there is no query of that name.
+            QueryError: there is no question of that name.
             UsageError: a parameter is unknown, missing or of another type.
             NotFoundError: a thing is not known here.
         """
         query = catalogue.find(name)
-        about: list[str] = []
-
-        def content(text: str) -> list[str]:
-            found = self._content(text)
-            about.extend(found)
-            return found
-
-        solutions = self._answered(query, query.values(values, resolve=content))
-        count = self.erased_records()
-        touched = self.erased(_iris_in(solutions.rows) | set(about)) if count else {}
-        columns, rows = self._say_erased(solutions, touched)
-        return Answer(
-            title=query.title,
-            empty=query.empty,
-            columns=columns,
-            rows=rows,
-            labels=self.labels(solutions.rows),
-            ledger_size=self.ledger_size,
-            erased={iri: touched[iri] for iri in about if iri in touched},
-            erased_records=count,
+        return answer(
+            self.asked(query, values),
+            erased=self.erased,
+            erased_records=self.erased_records(),
+            keys=self.ledger.keys if with_proofs else None,
         )
 
-    def _answered(self, query: CannedQuery, values: Mapping[str, tuple[Term, ...]]) -> Solutions:
-        found = self.index.select(query.bound(values))
-        report = query.load()
-        if report is None:
-            return found
-        table = report(
-            Material(
-                query=query,
-                values=values,
-                found=found,
-                select=self.index.select,
-                entries=Entries(self.ledger, size=self.ledger_size),
-                settings=self.settings,
-            )
-        )
-        return Solutions(columns=table.columns, rows=tuple(table.rows))
+    def stream(
+        self, name: str, values: Mapping[str, object]
+    ) -> tuple[tuple[str, ...], Iterator[Row]]:
+        """Answer with columns, and rows as they are found: for answers that fill files.
 
-    def _say_erased(
-        self, solutions: Solutions, touched: Mapping[str, tuple[Erasure, ...]]
-    ) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-        """Add a column that says of each row what was erased of the things in it, where any was."""
-        nodes = lineage.describe(self.index.select, touched)
-        said = []
-        for row in solutions.rows:
-            iris = sorted(_iris_in((row,)) & set(touched))
-            partly = {
-                str(each): not erasures.is_wholly_erased(nodes[iri])
-                for iri in iris
-                for each in touched[iri]
-            }
-            texts = [f"partly {text}" if part else text for text, part in sorted(partly.items())]
-            said.append(string("; ".join(texts)) if texts else None)
-        if not any(said):
-            return solutions.columns, solutions.rows
-        rows = tuple((*row, each) for row, each in zip(solutions.rows, said, strict=True))
-        return (*solutions.columns, "erased"), rows
+        Of questions that are a query and no more; errors as `ask`.
+        """
+        return self.index.stream(self.asked(catalogue.find(name), values).text)
+
+    def labels_of_records(self, given: Answer) -> dict[str, str]:
+        """Return what the records behind an answer are called: by the run or act that they describe."""
+        records = given.proofs.evidence.records if given.proofs is not None else ()
+        found: dict[str, str] = {}
+        for block in blocks(records):
+            for record, label in self.index.select(
+                f"{_PREFIXES} SELECT ?g (MIN(?label) AS ?name) WHERE {{ {values_block('g', block)}"
+                " GRAPH ?g { ?it prov:startedAtTime ?at ; rdfs:label ?label"
+                " FILTER(!CONTAINS(STR(?it), '#')) } } GROUP BY ?g"
+            ).rows:
+                if record is not None and label is not None:
+                    found[record[1:-1]] = lineage.plain(label)
+        return found
+
+    def asked(self, query: CannedQuery, values: Mapping[str, object]) -> Asked:
+        """Return a question with its parameters looked up; errors as `ask`."""
+        return Asked(
+            query=query,
+            values=query.values(values, resolve=self._content),
+            ask=self.index.select,
+            entries=Entries(self.ledger, size=self.ledger_size),
+            settings=self.settings,
+        )
+
+    @contextlib.contextmanager
+    def as_of(
+        self, as_of: str | int | datetime, *, progress: Progress | None = None
+    ) -> Iterator[Reader]:
+        """Read the ledger as it was: at a size, or at a time.
+
+        What was erased since is gone, and what is said of erasures is said as of now.
+
+        Raises:
+            UsageError: neither a size nor a time.
+            NotFoundError: the ledger was never that large, or was empty then.
+            IndexUnavailableError: the index of that size cannot be built.
+        """
+        size = size_as_of(self.ledger, as_of, times_beside=self.index.folder)
+        if size == self.ledger_size:
+            yield self
+            return
+        with prefix_index(
+            self.ledger,
+            size=size,
+            index_folder=self.index.folder,
+            erased=[each for each in self._erased_positions if each < size],
+            wait_s=self.settings.index_wait_s,
+            counting=_counting(progress, 0, size),
+        ) as index:
+            reader = Reader(self.settings, self.ledger, index, [])
+            reader.ledger_size, reader.now = size, self
+            reader.names = ShownNames(self.ledger, is_shown=lambda each: each < size)
+            reader.meant = self.meant
+            yield reader
+
+    def _when(self) -> str:
+        return "" if self.now is None else f"as of ledger size {self.ledger_size}: "
+
+    @functools.cached_property
+    def _erased_positions(self) -> tuple[int, ...]:
+        found = (self.ledger.find(record) for record in set(self._tombstones.values()))
+        return tuple(sorted(each for each in found if each is not None))
 
     def erased(self, iris: Iterable[str]) -> dict[str, tuple[Erasure, ...]]:
         """Return what was erased of things and records; those untouched are left out."""
+        if self.now is not None:
+            found = self.now.erased(iris)
+            below = {
+                iri: tuple(each for each in those if each.entry_index < self.ledger_size)
+                for iri, those in found.items()
+            }
+            return {iri: those for iri, those in below.items() if those}
         wanted = filter(is_plain_iri, iris) if self._tombstones else ()
         return erasures.erasures_of(self.index.select, wanted, tombstones=self._tombstones)
 
     def erased_records(self) -> int:
         """Return how many records of this ledger are erased."""
+        if self.now is not None:
+            return sum(each < self.ledger_size for each in self.now._erased_positions)
         return len(set(self._tombstones.values()))
 
     @functools.cached_property
@@ -270,8 +296,7 @@ class Reader:
 
     def labels(self, rows: tuple[Row, ...]) -> dict[str, str]:
         """Return readable names for the IRIs that occur in rows."""
-        nodes = lineage.describe(self.index.select, _iris_in(rows))
-        return {iri: node.title for iri, node in nodes.items() if node.title}
+        return labels_of(self.index.select, rows)
 
     def walk(
         self,
@@ -435,6 +460,18 @@ class Reader:
         ]
         return tuple(dict.fromkeys(found))[:1]
 
+    def _near_iris(self, iri: str) -> str:
+        """Suggest IRIs of the same kind that end almost alike."""
+        head = iri.rpartition("/")[0]
+        if not is_plain_iri(iri) or head.count("/") < 3 or self.ledger_size > _SCANNED_RECORDS:
+            return ""
+        start = string(f"{head}/")
+        found = self._iris(
+            f"SELECT DISTINCT ?it WHERE {{ ?it a ?type FILTER(STRSTARTS(STR(?it), {start})) }} LIMIT 2000"
+        )
+        near = difflib.get_close_matches(iri, found, n=2, cutoff=0.8)
+        return f"; did you mean {' or '.join(near)}?" if near else ""
+
     def _erased_hint(self) -> str:
         count = self.erased_records()
         if not count:
@@ -455,11 +492,6 @@ class Reader:
 def _asked(folder: Path, ask: Callable[[LineageGraph], Found], as_of: int | None) -> Found:
     with open_lineage(folder, as_of=as_of) as graph:
         return ask(graph)
-
-
-def _iris_in(rows: tuple[Row, ...]) -> set[str]:
-    terms = {term for row in rows for term in row if term is not None and term[0] == "<"}
-    return {iri for term in terms if is_plain_iri(iri := term[1:-1])}
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from rdflib.util import from_n3
 from story import Home, content, content_iri, graphs_of, home_at, run_iri, uuid_of
 
 from provgraph import vocab
-from provgraph.cli.output import native
 from provgraph.query import catalogue
+from provgraph.query.answer_json import native
 from provgraph.service.asking import Reader, open_reader
 
 # rdflib warns about its own calls.
@@ -49,6 +49,8 @@ ASKED = (
     *(("Q19", {"dataset": name}) for name in ("calls.csv", "sentences:3.1")),
     ("Q22", {"before": "churn:1", "after": "churn:2"}),
     ("Q22", {"before": "churn:2", "after": "churn:2"}),
+    ("Q32", {}),
+    ("Q32", {"thing": "churn:2"}),
 )
 
 

@@ -19,7 +19,7 @@ from story import (
 
 import provgraph
 from provgraph.cli.main import main
-from provgraph.cli.output import native
+from provgraph.query.answer_json import native
 from provgraph.recordable import Record
 from provgraph.records import (
     Entity,
