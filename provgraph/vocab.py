@@ -325,6 +325,8 @@ PROPERTIES: Final = (
     "isSubstantial",
     "isPredetermined",
     "changePlan",
+    "judges",
+    "validates",
     "respondsTo",
     "action",
     "ends",

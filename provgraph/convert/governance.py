@@ -51,7 +51,7 @@ Act = (
 def validation(record: Validation, record_iri: str, context: Context) -> Sheet:
     """Write a validation; its report is what it used."""
     sheet, subject = _begin("validation", record, record_iri, context)
-    _about_model(sheet, subject, record.model)
+    _about_model(sheet, subject, record.model, P["validates"])
     sheet.text(subject, P["verdict"], _word(record.verdict, VERDICTS, "verdict"))
     sheet.text(subject, P["meaning"], record.meaning)
     _flag(sheet, subject, P["isIndependent"], record.is_independent)
@@ -67,7 +67,7 @@ def validation(record: Validation, record_iri: str, context: Context) -> Sheet:
 def gate_decision(record: GateDecision, record_iri: str, context: Context) -> Sheet:
     """Write a gate's decision, with a node for each requirement that it judged."""
     sheet, subject = _begin("gate-decision", record, record_iri, context)
-    _about_model(sheet, subject, record.model)
+    _about_model(sheet, subject, record.model, P["judges"])
     sheet.text(subject, P["profile"], record.profile)
     sheet.text(subject, P["profileVersion"], record.profile_version)
     digest = record.profile_digest
@@ -213,8 +213,10 @@ def _begin(kind: str, record: Act, record_iri: str, context: Context) -> tuple[S
     return sheet, subject
 
 
-def _about_model(sheet: Sheet, subject: Term, model: Entity) -> None:
+def _about_model(sheet: Sheet, subject: Term, model: Entity, predicate: Term | None = None) -> None:
     entity = sheet.entity(model)
+    if predicate is not None:
+        sheet.add(subject, predicate, entity)
     sheet.add(subject, PROV_T["used"], entity)
     sheet.add(subject, P["model"], entity)
 
