@@ -49,7 +49,7 @@ class IndexCopy:
             self._store = ox.Store.read_only(str(folder))
 
     def statements(self, graph: str) -> list[bytes]:
-        """Return the statements of a graph, sorted.
+        """Return the statements of a graph, in no particular order.
 
         Raises:
             DamagedIndexError: the files cannot be read.
@@ -60,7 +60,6 @@ class IndexCopy:
         statements = data.split(_END)
         if statements.pop():
             raise DamagedIndexError(f"the engine broke off inside a statement of {graph}")
-        statements.sort()
         return statements
 
     def each_default_statement(self, take: Callable[[list[bytes]], object]) -> None:

@@ -23,12 +23,12 @@ from provgraph.digests import Digest
 from provgraph.errors import FormatError, ProvgraphError, UntrustedError
 from provgraph.ledger import compression, schema
 from provgraph.ledger.codec import ERASED, iri_key, require_blob, require_sha256, split_sealed
-from provgraph.ledger.rows import MAX_ATTACHMENT_BYTES, NameRow, require_covered
+from provgraph.ledger.rows import MAX_ATTACHMENT_BYTES, NameRow, is_said, require_covered
 from provgraph.pool import Answer, Task, Work
 from provgraph.seal import libsodium
 from provgraph.seal.entry import RECORD, SEALED_BY, Entry, parse_entry
 from provgraph.seal.merkle import HASH_BYTES, Frontier, leaf_hash
-from provgraph.seal.proof import VerifiedSeal, require_sorted_lines, verify_sealed_hash
+from provgraph.seal.proof import check_sealed_hashes, require_sorted_lines
 from provgraph.terms import MAX_GRAPH_BYTES
 
 RANGE_LEVEL: Final = 10
@@ -191,7 +191,7 @@ class _Range:
         self._db, self._start, self._stop = db, start, stop
         self._go_on = go_on
         self._rows = hashlib.sha256()
-        self._names: defaultdict[int, list[NameRow]] = defaultdict(list)
+        self._names: defaultdict[int, list[tuple[str, str, str, str]]] = defaultdict(list)
         # Named in full, so that neither database can stand in for the other.
         statement = (
             f"SELECT position, kind, name, version, iri FROM {names}"  # noqa: S608 - one of two
@@ -199,8 +199,8 @@ class _Range:
         )
         rows = _read_texts(db, statement, (start, stop))
         self._note_row(*rows)
-        for position, kind, name, version, iri in rows:
-            self._names[position].append(NameRow(kind=kind, name=name, version=version, iri=iri))
+        for position, *name in rows:
+            self._names[position].append(tuple(name))
         self._attached: defaultdict[int, list[int]] = defaultdict(list)
         for position, attachment in db.execute(
             "SELECT position, attachment FROM attached WHERE position >= ? AND position < ?"
@@ -277,8 +277,8 @@ class _Range:
             blob = require_blob(graph, what="its graph")
             if blob != ERASED:
                 graph_nq = compression.decode(blob, max_bytes=MAX_GRAPH_BYTES)
-            seal, lines = _check_seal(entry, graph_nq, proof_nq)
-            self._count(entry, position, seal, len(graph_nq or b""))
+            created, lines = _check_seal(entry, graph_nq, proof_nq)
+            self._count(entry, position, created, len(graph_nq or b""))
             is_erased = graph_nq is None
         except _FAULTS as error:
             self._wrong_in(step, error, position, record)
@@ -344,19 +344,33 @@ class _Range:
             attachments = {digest: data}
             require_covered(iri=iri, graph_nq=graph_nq, names=(), attachments=attachments)
             self.report.attachments += 1
-        if names:
-            require_covered(iri=iri, graph_nq=graph_nq, lines=lines, names=names, attachments={})
-            self.report.names += len(names)
+        for name in names:
+            if not is_said(lines, *name):
+                kind, text, version, thing = name
+                row = NameRow(kind=kind, name=text, version=version, iri=thing)
+                # It says what is wrong.
+                require_covered(
+                    iri=iri, graph_nq=graph_nq, lines=lines, names=[row], attachments={}
+                )
+        self.report.names += len(names)
 
-    def _count(self, entry: Entry, position: int, seal: VerifiedSeal, graph_bytes: int) -> None:
+    def _count(self, entry: Entry, position: int, created: datetime, graph_bytes: int) -> None:
         self.report.graph_bytes += graph_bytes
         if entry.kind != RECORD:
             self.report.deciding.append(position)
-        created = seal.created
-        by = SealedBy(count=1, first=position, last=position, earliest=created, latest=created)
-        known = self.report.sealed.setdefault((entry.kind, entry.verification_method), by)
-        if known is not by:
-            known.add(by)
+        key = entry.kind, entry.verification_method
+        known = self.report.sealed.get(key)
+        if known is None:
+            self.report.sealed[key] = SealedBy(
+                count=1, first=position, last=position, earliest=created, latest=created
+            )
+            return
+        known.count += 1
+        known.last = position
+        if created < known.earliest:
+            known.earliest = created
+        elif created > known.latest:
+            known.latest = created
 
 
 def _any_text(data: bytes) -> str:
@@ -380,34 +394,35 @@ def _read_texts(
 
 def _check_seal(
     entry: Entry, graph_nq: bytes | None, proof_nq: bytes
-) -> tuple[VerifiedSeal, list[bytes]]:
+) -> tuple[datetime, list[bytes]]:
     """Check graph and proof against the hashes in the entry, and the seal over both.
 
-    Return the seal, and the graph's lines.
+    Return when the signer says that it was made, and the graph's lines.
     Of an erased graph (None) the hash in the entry is left, and the seal is over that.
     """
     # One pass over the graph: what the seal was verified over has the hash that the entry states.
     lines: list[bytes] = []
+    proof_sha256 = hashlib.sha256(proof_nq).digest()
     try:
         if graph_nq is None:
-            digest = bytes.fromhex(entry.graph_sha256)
+            graph_sha256 = bytes.fromhex(entry.graph_sha256)
         else:
             # The steps of `verify_seal`, whose lines are wanted for step 7.
             lines = require_sorted_lines(graph_nq, graph=entry.graph)
-            digest = hashlib.sha256(graph_nq).digest()
-        seal = verify_sealed_hash(digest, proof_nq, entry.proof_value)
-        found = seal.graph_sha256.hex(), seal.proof_sha256.hex()
+            graph_sha256 = hashlib.sha256(graph_nq).digest()
+        config = check_sealed_hashes(
+            proof_sha256 + graph_sha256, proof_nq=proof_nq, proof_value=entry.proof_value
+        )
     except (FormatError, UntrustedError):
-        found = "", ""
         _require_hashes(entry, graph_nq, proof_nq)
         raise
-    if found != (entry.graph_sha256, entry.proof_sha256):
+    if (graph_sha256.hex(), proof_sha256.hex()) != (entry.graph_sha256, entry.proof_sha256):
         _require_hashes(entry, graph_nq, proof_nq)
-    if seal.verification_method != entry.verification_method:
+    if config.verification_method != entry.verification_method:
         raise UntrustedError(
-            f"sealed by {seal.verification_method}, its entry says {entry.verification_method}"
+            f"sealed by {config.verification_method}, its entry says {entry.verification_method}"
         )
-    return seal, lines
+    return config.created, lines
 
 
 def _require_hashes(entry: Entry, graph_nq: bytes | None, proof_nq: bytes) -> None:

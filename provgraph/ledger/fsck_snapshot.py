@@ -59,11 +59,13 @@ def take_snapshot(ledger: LedgerReader, *, names: Path) -> Snapshot:
 
 def _copy_names(db: sqlite3.Connection, size: int) -> None:
     # SQLite sorts in files of its own where memory does not do.
-    db.execute("CREATE TABLE copy.name (position, kind, name, version, iri)")
+    db.execute(
+        "CREATE TABLE copy.name (position, kind, name, version, iri,"
+        " PRIMARY KEY (position, kind, name, version, iri)) WITHOUT ROWID"
+    )
     db.execute(
         "INSERT INTO copy.name SELECT position, kind, name, version, iri FROM main.name"
-        " WHERE position >= 0 AND position < ? ORDER BY position",
+        " WHERE position >= 0 AND position < ? ORDER BY position, kind, name, version, iri",
         (size,),
     )
-    db.execute("CREATE INDEX copy.by_position ON name (position)")
     db.execute("COMMIT")

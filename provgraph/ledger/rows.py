@@ -148,7 +148,11 @@ def require_covered(
         lines = graph_nq.split(b"\n") if names and statements is None else ()
     for row in names:
         # 2. and 3.
-        said = _is_said(lines, row) if statements is None else _is_stated(statements, row)
+        said = (
+            is_said(lines, row.kind, row.name, row.version, row.iri)
+            if statements is None
+            else _is_stated(statements, row)
+        )
         if not said:
             expected = " and ".join(_claims(row.kind, row.name, row.iri))
             raise LedgerError(
@@ -174,21 +178,19 @@ def _is_stated(statements: Sequence[str], row: NameRow) -> bool:
     )
 
 
-def _is_said(lines: Sequence[bytes], row: NameRow) -> bool:
+def is_said(lines: Sequence[bytes], kind: str, name: str, version: str, iri: str) -> bool:
     """Whether a graph gives that name, by its sorted lines; in any other order less would be found.
 
     A statement is looked for as the start of a line: a literal can hold no line feed, so no literal can
     pass for a statement.
     """
-    for start in _claimed_lines(row.kind, row.name, row.iri):
+    for start in _claimed_lines(kind, name, iri):
         at = bisect_left(lines, start)
         if at == len(lines) or not lines[at].startswith(start):
             return False
-    if not row.version:
+    if not version:
         return True
-    begin, end = (
-        each.encode() for each in _version_claim(row.kind, row.name, row.version, row.iri)
-    )
+    begin, end = (each.encode() for each in _version_claim(kind, name, version, iri))
     return any(
         line[len(begin) :].partition(b">")[0].endswith(end) for line in _starting(lines, begin)
     )
