@@ -22,6 +22,7 @@ from provgraph.index.edges import lineage_folder
 from provgraph.index.sandbox import ForeignAnswer, Limits, check_query, run_foreign
 from provgraph.index.store import (
     REBUILD_ROWS,
+    REBUILD_TIMES,
     Index,
     Row,
     Watermark,
@@ -530,11 +531,12 @@ def bring_up_to_date(index: Index, ledger: Ledger, *, progress: Progress | None 
     size = ledger.size()
     try:
         mark = index.watermark()
-        is_ours = mark is None or _is_of(mark, ledger, size)
+        marks = [each for each in (mark, index.unfinished()) if each is not None]
+        is_ours = all(_is_of(each, ledger, size) for each in marks)
         if not is_ours:
             logger.warning("index of another ledger, built anew folder=%s", index.folder)
         start = 0 if mark is None else mark.size
-        if not is_ours or size - start > max(REBUILD_ROWS, start // 2):
+        if not is_ours or size - start > max(REBUILD_ROWS, REBUILD_TIMES * start):
             rebuild_index(index, ledger, progress=progress)
         else:
             index.replay(

@@ -15,7 +15,7 @@ from pathlib import Path
 from provgraph.access.views import View
 from provgraph.errors import DamagedIndexError
 from provgraph.index.edges import lineage_folder
-from provgraph.index.store import REBUILD_ROWS, Index, Watermark
+from provgraph.index.store import REBUILD_ROWS, REBUILD_TIMES, Index, Watermark
 from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import TOMBSTONE
@@ -75,7 +75,7 @@ class ViewIndex:
         start = self._size
         if start > size or (start and ledger.root(start).hex() != self._root):
             return True
-        if size - start > max(REBUILD_ROWS, start // 2):
+        if size - start > max(REBUILD_ROWS, REBUILD_TIMES * start):
             return True
         if any(each < start for each in hidden - self._hidden):
             return True

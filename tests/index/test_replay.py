@@ -1,20 +1,31 @@
 """The index follows the ledger: replayed, healed after any crash, rebuilt from nothing, never ahead."""
 
+import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
+import pyoxigraph as ox
 import pytest
 from small_history import record_history
 
 import provgraph
 from provgraph.errors import IndexUnavailableError
-from provgraph.index.store import open_index
-from provgraph.service.asking import open_reader, reindex
+from provgraph.index import store
+from provgraph.index.store import BULK_GRAPHS, Watermark, open_index
+from provgraph.ledger.sqlite import Ledger
+from provgraph.records import Run
+from provgraph.service.asking import bring_up_to_date, open_reader, reindex
+from provgraph.service.home import close_ledger, utc_now
+from provgraph.service.ingesting import IncomingFacts, Ingest
 from provgraph.settings import load
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 ASK = """
 import sys
@@ -117,6 +128,115 @@ def test_a_killed_replay_heals(history):
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         assert_index_equals_ledger(history)
+
+
+@pytest.fixture
+def behind(history):
+    """An index that lacks as many entries as go through the bulk loader, and not so many that it is rebuilt."""
+    with contextlib.closing(ingest_runs("early", 60)):
+        first = assert_index_equals_ledger(history)
+    with contextlib.closing(ingest_runs("late", BULK_GRAPHS + 10)):
+        return first
+
+
+def ingest_runs(name, count):
+    ingest = Ingest(load())
+    ingest.take(
+        [
+            IncomingFacts(
+                record_id=f"{name}-{number}",
+                record=Run(id=f"{name}-{number}", name=name, status="completed", started_at=START),
+            )
+            for number in range(count)
+        ]
+    )
+    return ingest
+
+
+@pytest.mark.parametrize("fails_at", ["first extend", "bulk_load", "after bulk_load", None])
+def test_a_load_that_is_cut_short_is_finished_by_the_next(history, behind, monkeypatch, fails_at):
+    cut_short(monkeypatch, fails_at)
+    with (
+        open_index(history / "index", wait_s=5) as index,
+        Ledger.open(
+            history / "ledger.db", log_signer=None, clock=utc_now, read_only=True
+        ) as ledger,
+    ):
+        if fails_at is not None:
+            with pytest.raises(KeyboardInterrupt):
+                bring_up_to_date(index, ledger)
+            monkeypatch.undo()
+            monkeypatch.setenv("PROVGRAPH_HOME", str(history))
+            assert index.watermark().size == behind
+            unfinished = index.unfinished()
+            assert (None if unfinished is None else unfinished.size) == (
+                None if fails_at == "first extend" else ledger.size()
+            )
+        bring_up_to_date(index, ledger)
+        assert index.unfinished() is None
+        count = index.quad_count()
+    assert assert_index_equals_ledger(history) == behind + BULK_GRAPHS + 10
+    reindex(load())
+    with open_index(history / "index", wait_s=5) as index:
+        assert index.quad_count() == count
+
+
+def cut_short(monkeypatch, fails_at):
+    """The process "dies" at a place of the load: what comes after it does not happen."""
+    real = store.Index._load
+
+    class Store:
+        def __init__(self, opened):
+            self._opened = opened
+
+        def extend(self, quads):
+            if fails_at == "first extend":
+                raise KeyboardInterrupt
+            self._opened.extend(quads)
+
+        def bulk_load(self, *args, **options):
+            if fails_at == "bulk_load":
+                raise KeyboardInterrupt
+            self._opened.bulk_load(*args, **options)
+            if fails_at == "after bulk_load":
+                raise KeyboardInterrupt
+
+    def load_part(index, batch, mark):
+        opened = index._store
+        index._opened = Store(opened)
+        try:
+            real(index, batch, mark)
+        finally:
+            index._opened = opened
+
+    monkeypatch.setattr(store.Index, "_load", load_part)
+
+
+def test_what_an_unfinished_load_left_of_a_ledger_that_was_put_back_goes(history, behind):
+    backup = history.with_name("backup.db")
+    with contextlib.closing(sqlite3.connect(history / "ledger.db")) as db:
+        db.execute("VACUUM INTO ?", (str(backup),))
+    with contextlib.closing(ingest_runs("lost", BULK_GRAPHS)):
+        pass
+    with (
+        open_index(history / "index", wait_s=5) as index,
+        Ledger.open(
+            history / "ledger.db", log_signer=None, clock=utc_now, read_only=True
+        ) as ledger,
+    ):
+        mark = Watermark(size=ledger.size(), root_hex=ledger.root().hex())
+        graphs = [each.graph_nq for each in ledger.records(behind, ledger.size())]
+        index._store.extend([store._mark_quad(mark, store._UNFINISHED)])
+        index._store.extend(ox.parse(b"".join(graphs), format=ox.RdfFormat.N_QUADS))
+        lost = {name for name in index.graph_names() if "/lost-" in name}
+    assert len(lost) == BULK_GRAPHS
+    close_ledger()
+    for suffix in ("", "-wal", "-shm"):
+        (history / f"ledger.db{suffix}").unlink(missing_ok=True)
+    shutil.copy(backup, history / "ledger.db")
+    assert assert_index_equals_ledger(history) == behind + BULK_GRAPHS + 10
+    with open_index(history / "index", wait_s=5) as index:
+        assert [name for name in index.graph_names() if "/lost-" in name] == []
 
 
 def test_recording_from_two_processes_while_a_third_asks(home):
