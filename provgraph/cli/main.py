@@ -53,6 +53,7 @@ COMMANDS: Final = (
     Command(name="publish", module="publish", help="write the ledger as tiles for a web server"),
     Command(name="keys", module="keys", help="whose seals count: rotate, revoke, trust files"),
     Command(name="verify", module="verify", help="check a bundle offline, or a live ledger"),
+    Command(name="check", module="check", help="whether a PROV document can be true at all"),
     Command(name="cosign", module="cosign", help="have witnesses cosign this ledger"),
     Command(name="timestamp", module="timestamp", help="have this ledger time-stamped (RFC 3161)"),
     Command(name="witness", module="witness", help="run a witness for other people's ledgers"),
