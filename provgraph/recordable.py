@@ -24,6 +24,7 @@ from provgraph.governance import (
 from provgraph.records import (
     Appointment,
     Approval,
+    Certificate,
     Deployment,
     Description,
     GraphImport,
@@ -51,7 +52,15 @@ AboutThing = (
 """Later facts with a `target`: the IRI of any thing, looked up likewise."""
 LaterFact = AboutModel | AboutThing
 Record = (
-    Run | LaterFact | KeyDecision | Tombstone | Verification | Appointment | GraphImport | Notice
+    Run
+    | LaterFact
+    | KeyDecision
+    | Tombstone
+    | Verification
+    | Appointment
+    | GraphImport
+    | Notice
+    | Certificate
 )
 
 DECISIONS: Final = (Approval, Validation, Waiver, Remediation)

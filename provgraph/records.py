@@ -521,6 +521,29 @@ class Appointment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """An answer as it was given, by digests: asking again shows whether it holds. No rows are in it."""
+
+    id: str
+    question: str  # Q19
+    title: str
+    question_digest: Digest  # of its text, an attachment
+    asked_with: dict[str, tuple[str, ...]]  # parameter -> terms in N-Triples syntax
+    ledger_size: int
+    root_hash: str  # sha256:<hex>
+    columns: tuple[str, ...]
+    rows: int
+    result: Digest  # of columns and rows, canonical
+    row_digests: Digest  # of an attachment
+    rests_on: tuple[str, ...]  # IRIs of records
+    rests_on_meaning: str  # sufficient | related
+    engine: str
+    by: Agent  # who asked
+    at: datetime
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """A message in another vocabulary, kept as it came; what it means is for a converter to say."""
 

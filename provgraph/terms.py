@@ -79,6 +79,7 @@ _LITERAL_TERM: Final = (
     rf"(?:\^\^(?!<{re.escape(XSD)}string>|<{re.escape(RDF_LANG_STRING)}>|<{re.escape(_DIR_LANG)}>)"
     rf"{IRI_TERM}|@[a-z]{{1,8}}(?:-[a-z0-9]{{1,8}})*+)?"
 )
+_ONE_TERM = pattern(rf"(?:{IRI_TERM}|{_LITERAL_TERM})")
 _STATEMENT = pattern(
     rf"^({IRI_TERM}) ({IRI_TERM}) ({IRI_TERM}|{_LITERAL_TERM}) ({IRI_TERM}) \.$", re.MULTILINE
 )
@@ -359,6 +360,19 @@ def parse_lines(canonical: bytes) -> Iterator[tuple[Term, Term, Term, Term]]:
     if lines != sorted(set(lines)):
         raise FormatError("expected sorted N-Quads lines without duplicates, found another order")
     return iter(statements)
+
+
+def read_term(text: str) -> Term:
+    """Read an IRI or literal in the one canonical spelling, and nothing around it.
+
+    Raises:
+        FormatError: anything else.
+    """
+    if not _ONE_TERM.fullmatch(text):
+        raise FormatError(
+            f"expected an IRI or literal in canonical N-Triples, found {text[:200]!r}"
+        )
+    return Term(text)
 
 
 def is_literal(term: Term) -> bool:

@@ -107,6 +107,9 @@ CLASSES: Final = (
     "Version",
     "Named",
     "Key",
+    # answers
+    "CertificateRecord",
+    "Certificate",
     # governance
     "ValidationRecord",
     "GateDecisionRecord",
@@ -249,6 +252,16 @@ PROPERTIES: Final = (
     # verification of recorded files
     "ledgerSize",
     "rootHash",
+    "question",
+    "questionDigest",
+    "askedWith",
+    "resultDigest",
+    "resultColumns",
+    "resultRows",
+    "rowDigests",
+    "restsOn",
+    "restsOnMeaning",
+    "engine",
     "outcome",
     "finding",
     "state",

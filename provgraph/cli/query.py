@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from provgraph.capture.sinks import Receipt
 from provgraph.cli.asking import (
     FORMATS,
     add_format,
@@ -34,6 +35,10 @@ from provgraph.cli.proofs import say_proofs
 from provgraph.errors import UsageError
 from provgraph.query.answer_json import answer_json
 from provgraph.query.catalogue import catalogue, find
+from provgraph.records import Agent
+from provgraph.service.certifying import certify
+from provgraph.service.home import utc_now
+from provgraph.settings import load
 
 RDF_FORMATS = ("turtle", "ntriples", "jsonld")
 
@@ -62,6 +67,12 @@ def add_query(commands: Any, text: str) -> argparse.ArgumentParser:
         action="store_true",
         help="list the records that the rows rest on, what is absent, and contradictions",
     )
+    parser.add_argument(
+        "--certificate",
+        action="store_true",
+        help="seal a certificate of the answer into the ledger; `provgraph verify --answer` checks it",
+    )
+    parser.add_argument("--by", metavar="NAME", help="who asks, for the certificate")
     shorthand = parser.add_mutually_exclusive_group()
     for name in ("json", "csv"):
         shorthand.add_argument(
@@ -108,11 +119,16 @@ def run_query(arguments: argparse.Namespace) -> int:
         if name in values:
             raise UsageError(f"--param: {name} is given twice")
         values[name] = value
+    by = _asker(arguments) if arguments.certificate else None
     with reader() as opened, indexing_progress("as it was") as progress:
         with contextlib.ExitStack() as stack:
             asking = opened
             if arguments.as_of is not None:
                 asking = stack.enter_context(opened.as_of(arguments.as_of, progress=progress))
+            if by is not None:
+                asked = asking.asked(query, values)
+                receipt = certify(load(), asked, by=Agent(name=by), now=utc_now())
+                return _say_certificate(receipt, as_json=arguments.format == "json")
             if arguments.format == "csv" and query.report is None and not asking.erased_records():
                 stream_csv(*asking.stream(query.id, values))
                 say_meant(console(stderr=True), opened.meant)
@@ -136,6 +152,25 @@ def run_query(arguments: argparse.Namespace) -> int:
         say_erased(out, erased, records=answer.erased_records)
         say_proofs(out, answer, in_full=arguments.evidence, labels=labels)
         out.print(_footer(len(answer.rows), answer.ledger_size, empty=answer.empty))
+    return 0
+
+
+def _asker(arguments: argparse.Namespace) -> str:
+    name = (arguments.by or load().owner or "").strip()
+    if not name:
+        raise UsageError("a certificate says who asked: give --by NAME, or set PROVGRAPH_OWNER")
+    return name
+
+
+def _say_certificate(receipt: Receipt, *, as_json: bool) -> int:
+    name = receipt.record.rsplit("/", 1)[-1]
+    if as_json:
+        print_json({"certificate": name, "record": receipt.record, "position": receipt.position})
+        return 0
+    out = console()
+    out.print(f"[bold green]certified[/bold green]: {name}, entry {receipt.position} of the ledger")
+    out.print(f"Check it: provgraph verify --answer {name}")
+    out.print(f"Hand it over: provgraph export {receipt.record} --format bundle --out answer.zip")
     return 0
 
 

@@ -50,6 +50,11 @@ def add_verify(commands: Any, text: str) -> argparse.ArgumentParser:
         nargs="?",
         help="a .zip or an unpacked folder; or a home, or a ledger.db (default: this home)",
     )
+    parser.add_argument(
+        "--answer",
+        metavar="ID",
+        help="ask again what an answer certificate of this home answers, and compare",
+    )
     add_ledger_options(parser)
     parser.add_argument("--log-key", metavar="KEY", help="the ledger's key, as did:key")
     parser.add_argument(
@@ -75,6 +80,12 @@ def add_verify(commands: Any, text: str) -> argparse.ArgumentParser:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Verify and report each step."""
+    if arguments.answer is not None:
+        from provgraph.cli.verify_answer import run_answer
+
+        if arguments.bundle is not None:
+            raise UsageError("--answer checks a certificate of this home; give no bundle with it")
+        return run_answer(arguments.answer, quiet=arguments.quiet, report=arguments.report)
     ledger = ledger_of(arguments.bundle)
     if ledger is not None:
         if arguments.witness or arguments.tsa_ca:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.markup import escape
 
@@ -147,11 +147,19 @@ def write_report(report: Verification, file: str | None) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    if file is None:
-        return
-    text = json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n"
+    if file is not None:
+        write_json(Path(file), report.to_json())
+
+
+def write_json(file: Path, value: dict[str, Any]) -> None:
+    """Write JSON into a file.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
     try:
-        Path(file).write_text(text, "utf-8", "backslashreplace")
+        file.write_text(text, "utf-8", "backslashreplace")
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
 

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 
 from provgraph import terms, vocab
 from provgraph.convert import acts, data, governance, keys
+from provgraph.convert.certificates import certificate_sheet
 from provgraph.convert.descriptions import description_sheet
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.imports import import_sheet
@@ -48,6 +49,7 @@ from provgraph.records import (
     RECORD_VERSION,
     Appointment,
     Approval,
+    Certificate,
     Deployment,
     Description,
     Environment,
@@ -101,6 +103,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Appointment: appointment,
         GraphImport: import_sheet,
         Notice: notice_sheet,
+        Certificate: certificate_sheet,
         Validation: governance.validation,
         GateDecision: governance.gate_decision,
         Waiver: governance.waiver,

@@ -63,6 +63,8 @@ BULK_GRAPHS: Final = 50
 REBUILD_ROWS: Final = 100
 REBUILD_TIMES: Final = 2
 
+ENGINE: Final = f"pyoxigraph {ox.__version__}"
+
 # Beside the index, indexes of how the ledger was at earlier sizes.
 PREFIXES_SUFFIX: Final = ".asof"
 # Beside the index, the folders in which a copy of it is made to be compared.
