@@ -72,6 +72,7 @@ class Entity:
     has_personal_data: bool | None = None
     legal_bases: tuple[LegalBasis, ...] = ()
     intended_use: IntendedUse | None = None
+    profile: Digest | None = None  # of the attachment with its columns (`provgraph.profiles`)
     missing: tuple[Missing, ...] = ()
 
 
@@ -185,6 +186,23 @@ class Evaluation:
     threshold_met: bool | None = None
     implementation: str | None = None
     test: str | None = None
+    at: datetime | None = None
+    role: str | None = None  # of the data: train | validation | test
+    standard: dict[str, float] = field(default_factory=dict)  # metrics that need no protocol
+    outcomes: Digest | None = None  # of the attachment that counts (true, predicted) classes
+    predictions: Digest | None = None  # profile of true and predicted values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenPredictions:
+    """What a model said of the rows of a named, fixed set: a probe of the model itself."""
+
+    name: str
+    model: Entity | None = None
+    n: int
+    kept: int  # of them in the attachment, those with the smallest hashes of their ids
+    attachment: Digest
+    profile: Digest | None = None
     at: datetime | None = None
 
 
@@ -325,6 +343,8 @@ class Run:
     generated: tuple[Generation, ...] = ()
     steps: tuple[Step, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
+    golden: tuple[GoldenPredictions, ...] = ()
+    code: Digest | None = None  # of the attachment with the AST digests of the project's modules
     features: tuple[Feature, ...] = ()
     labellings: tuple[Labelling, ...] = ()
     qualities: tuple[Quality, ...] = ()
@@ -364,6 +384,7 @@ class Observation:
     window_start: datetime | None = None
     window_end: datetime | None = None
     data: Entity | None = None
+    outputs: Entity | None = None  # what the model said of the data
     by: Agent | None = None
     at: datetime
     notes: tuple[Note, ...] = ()

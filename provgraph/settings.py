@@ -62,6 +62,30 @@ TABLE: Final = (
         help="Owner of runs that name none.",
     ),
     Setting(
+        name="profile",
+        default="on",
+        unit="on|off",
+        help="Whether tables in memory are profiled, column by column, when they are recorded.",
+    ),
+    Setting(
+        name="profile_rows",
+        default="1000000",
+        unit="rows",
+        help="A table with more rows is profiled by every second, third, n-th of them.",
+    ),
+    Setting(
+        name="profile_s",
+        default="10",
+        unit="seconds",
+        help="After which the columns of a table that are left are not profiled.",
+    ),
+    Setting(
+        name="profile_values",
+        default="on",
+        unit="on|off",
+        help="Whether profiles list frequent values; those that identify are never listed.",
+    ),
+    Setting(
         name="producer_key",
         default="",
         unit="text",
@@ -243,6 +267,10 @@ class Settings:
     strict: str
     enabled: bool
     owner: str
+    profile: bool
+    profile_rows: int
+    profile_s: float
+    profile_values: bool
     producer_key: str
     steward_key: str
     log_key: str

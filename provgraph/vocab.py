@@ -60,6 +60,7 @@ CLASSES: Final = (
     "RunRecord",
     "EnvironmentRecord",
     "SourceRecord",
+    "ProfileRecord",
     "DeploymentRecord",
     "ObservationRecord",
     "ApprovalRecord",
@@ -98,6 +99,9 @@ CLASSES: Final = (
     "MetricSeries",
     "Evaluation",
     "Observation",
+    "Profile",
+    "Column",
+    "GoldenPredictions",
     "Filter",
     "Note",
     "Missing",
@@ -166,6 +170,25 @@ PROPERTIES: Final = (
     "collected",
     "collector",
     "consent",
+    # profiles
+    "columnProfile",
+    "profiledColumn",
+    "dataType",
+    "unit",
+    "nullCount",
+    "distinctCount",
+    "mean",
+    "earliest",
+    "latest",
+    "profiledRowCount",
+    "labelColumn",
+    "outputs",
+    "dataRole",
+    "standardMetrics",
+    "outcomes",
+    "golden",
+    "goldenSet",
+    "astDigest",
     # run
     "project",
     "experiment",
@@ -434,9 +457,19 @@ def content_iri(digest: Digest) -> str:
     return f"{ID}content/{digest.algorithm}/{digest.value}"
 
 
+def profile_iri(digest: Digest) -> str:
+    """Name a column profile by the digest of its canonical JSON."""
+    return f"{ID}profile/{digest.value}"
+
+
 def record_iri(record_id: str) -> str:
     """Name a record's graph: `…/id/record/<id>`."""
     return f"{ID}record/{segment(record_id)}"
+
+
+def profile_record_iri(digest: Digest) -> str:
+    """Name the record of a column profile."""
+    return record_iri(f"profile-{digest.value}")
 
 
 def run_iri(run_id: str) -> str:

@@ -14,9 +14,9 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provgraph.capture.ending import elapsed_end, ending_of
 from provgraph.capture.facts import Fact, encode
@@ -25,10 +25,14 @@ from provgraph.capture.redact import redact
 from provgraph.capture.sinks import HandedOver, Receipt, Sink
 from provgraph.capture.state import Ending, RunState, Start, replay
 from provgraph.capture.values import describe_error
+from provgraph.digests import Digest
 from provgraph.errors import CaptureError, FormatError
 from provgraph.loading import import_lock
 from provgraph.records import Entity, Missing
 from provgraph.terms import format_time
+
+if TYPE_CHECKING:
+    from provgraph.capture.profiling.limits import Limits
 
 CLOCK_TOLERANCE_S: Final = 2.0
 
@@ -54,11 +58,14 @@ class Recorder:
         *,
         run_id: str,
         is_strict: bool,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; nothing is read or written before `begin`."""
         self.is_strict = is_strict
+        self.limits = limits
+        """The budget of profiles; None for no profiles."""
         self.named: dict[str, Entity] = {}
         """What this run calls its inputs and outputs, by name and by name:version."""
         self.clock = clock
@@ -128,6 +135,18 @@ class Recorder:
         if step:
             fact["s"] = step
         self.write(fact, part=value)
+
+    def attach(self, attachments: Mapping[Digest, bytes]) -> None:
+        """Keep texts that a fact names by their digest.
+
+        Raises:
+            CaptureError, FormatError: as for `write`.
+        """
+        for digest, data in attachments.items():
+            with self._lock:
+                known = self._state.holds(digest)
+            if not known:
+                self.write({"f": "attachment", "value": data.decode()}, part=data)
 
     def attempt(self, what: str, action: Callable[[], object]) -> None:
         """Do something whose fault must not reach the caller (see `fault`)."""

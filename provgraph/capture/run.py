@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from provgraph.capture import open_runs
 from provgraph.capture.facts import Told
@@ -36,6 +36,9 @@ from provgraph.capture.values import (
 from provgraph.errors import CaptureError
 from provgraph.loading import import_lock
 from provgraph.records import Agent, Evaluation, Missing
+
+if TYPE_CHECKING:
+    from provgraph.capture.profiling.limits import Limits
 
 __all__ = ["Run", "RunFactory", "current_run"]
 
@@ -62,6 +65,7 @@ class Run(Scope):
         world_size: int | None = None,
         unknown: Mapping[str, Any] | None = None,
         strict: bool = False,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         environ: Mapping[str, str] = os.environ,
@@ -77,7 +81,12 @@ class Run(Scope):
         self._recorder = None
         if sink is not None:
             self._recorder = Recorder(
-                sink, run_id=self.id, is_strict=strict, clock=clock, monotonic=monotonic
+                sink,
+                run_id=self.id,
+                is_strict=strict,
+                limits=limits,
+                clock=clock,
+                monotonic=monotonic,
             )
         self._sink = sink
         self._environ = environ

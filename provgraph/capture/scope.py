@@ -22,6 +22,7 @@ from provgraph.capture.described import (
 )
 from provgraph.capture.ending import ending_of
 from provgraph.capture.facts import Fact, encode
+from provgraph.capture.profiled import Attachments, with_profile
 from provgraph.capture.recorder import Recorder
 from provgraph.capture.things import Handle
 from provgraph.capture.values import (
@@ -96,6 +97,9 @@ class Scope:
         use_terms: str | None = None,
         vendor: str | None = None,
         description: str | None = None,
+        label: str | None = None,
+        units: Mapping[str, str] | None = None,
+        profile: bool = True,
         **unknown: Any,
     ) -> Handle:
         """Record an input: a file or folder, a URI, or a table, array or tensor in memory.
@@ -119,6 +123,10 @@ class Scope:
             use_terms: what it may be used for beyond the licence: words of a contract, or a URL.
             vendor: who supplied it (third-party data, pre-trained models).
             description: free text.
+            label: the column of a table that a model is to predict; its profile is then also
+                by label.
+            units: units of columns by name, such as `{"height": "cm"}`.
+            profile: False records no profile of a table (docs/profiles.md).
             unknown: not recorded as such; kept as a note, so that nothing said is lost.
         """
         given = {
@@ -140,6 +148,8 @@ class Scope:
         }
         role = _text(role)
         entity = self._entity(thing, default_kind=None, role=role, given=given)
+        if profile:
+            entity = self._with_profile(entity, thing, label=label, units=units)
         self._record("use", Usage(entity=entity, role=role, at=self._told.now()))
         self._remember(entity)
         self._note_unknown("use", unknown)
@@ -161,6 +171,9 @@ class Scope:
         description: str | None = None,
         intended_use: str | IntendedUse | None = None,
         derived_from: Iterable[Any] | None = None,
+        label: str | None = None,
+        units: Mapping[str, str] | None = None,
+        profile: bool = True,
         **unknown: Any,
     ) -> Handle:
         """Record an output. It counts as derived from all inputs of this run or step.
@@ -179,6 +192,9 @@ class Scope:
             intended_use: what a model is meant for: a `provgraph.IntendedUse`, or text.
             derived_from: exactly which inputs it was made from; `()` for none. Default: all inputs
                 of this run or step except those in a measuring role (test, holdout).
+            label: as for `use`.
+            units: as for `use`.
+            profile: as for `use`.
             unknown: kept as a note.
         """
         given = {
@@ -194,6 +210,8 @@ class Scope:
         role = _text(role)
         default_kind = "file" if isinstance(thing, str | os.PathLike) else None
         entity = self._entity(thing, default_kind=default_kind, role=role, given=given)
+        if profile:
+            entity = self._with_profile(entity, thing, label=label, units=units)
         sources = None
         if derived_from is not None:
             one = isinstance(derived_from, Handle | str | os.PathLike)
@@ -380,6 +398,25 @@ class Scope:
                     raise CaptureError(unknown.reason)
                 self._told.say(f"{unknown.field} of {entity.name or 'a thing'}: {unknown.reason}")
         return entity
+
+    def _with_profile(
+        self, entity: Entity, thing: Any, *, label: Any, units: Mapping[Any, Any] | None
+    ) -> Entity:
+        if isinstance(thing, str | os.PathLike | Handle) or self._told.limits is None:
+            return entity
+        attachments: Attachments = {}
+        profiled = with_profile(
+            entity,
+            thing,
+            limits=self._told.limits,
+            attachments=attachments,
+            label=_text(label),
+            units={str(name): plain_text(unit) for name, unit in (units or {}).items()},
+        )
+        for unknown in profiled.missing[len(entity.missing) :]:
+            self._told.say(f"profile of {entity.name or 'a table'}: {unknown.reason}")
+        self._told.attach(attachments)
+        return profiled
 
     def _existing(self, thing: Any, default_kind: str) -> Entity:
         """Find what a name means among the things of this run, else describe it afresh."""

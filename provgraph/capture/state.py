@@ -19,6 +19,7 @@ from provgraph.capture.series import Points
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import FormatError
 from provgraph.frozen import dataclass
+from provgraph.profiles.marks import is_profile
 from provgraph.records import (
     Agent,
     Environment,
@@ -26,6 +27,7 @@ from provgraph.records import (
     Feature,
     Filter,
     Generation,
+    GoldenPredictions,
     Invocation,
     Labelling,
     Missing,
@@ -107,6 +109,9 @@ class RunState:
         self._start: Start | None = None
         self._scopes: dict[int | str, _Scope] = {}
         self._evaluations: list[Evaluation] = []
+        self._golden: list[GoldenPredictions] = []
+        self._attachments: dict[Digest, bytes] = {}
+        self._code: Digest | None = None
         self._tags: dict[str, str] = {}
         self._environment: Environment | None = None
         self._source: SourceCode | None = None
@@ -122,6 +127,10 @@ class RunState:
     def run_id(self) -> str:
         """The run's id."""
         return self._begun.run
+
+    def holds(self, digest: Digest) -> bool:
+        """Whether an attachment is here already."""
+        return digest in self._attachments
 
     def apply(self, fact: Fact, part: Any = None) -> None:
         """Add one fact. `part` is what its value says, where the caller has that already.
@@ -150,7 +159,14 @@ class RunState:
         """
         start = self._begun
         scope = self._scopes[0]
-        attachments: dict[Digest, bytes] = {}
+        # What no fact names in the end is left out: no seal would cover it.
+        named = {self._code, *(golden.attachment for golden in self._golden)}
+        named |= {evaluation.outcomes for evaluation in self._evaluations}
+        attachments = {
+            digest: data
+            for digest, data in self._attachments.items()
+            if digest in named or is_profile(data)
+        }
         series: list[Series] = []
         metrics: dict[str, float] = {}
         for each in self._scopes.values():
@@ -201,6 +217,8 @@ class RunState:
                 if each.number
             ),
             evaluations=tuple(self._evaluations),
+            golden=tuple(self._golden),
+            code=self._code,
             features=tuple(dict.fromkeys(scope.features)),
             labellings=tuple(scope.labellings),
             qualities=tuple(scope.qualities),
@@ -381,6 +399,15 @@ def _on_tags(state: RunState, fact: Fact, part: Any) -> None:
     state._tags.update(decode(dict[str, str], fact["value"]) if part is None else part)
 
 
+def _on_attachment(state: RunState, fact: Fact, part: Any) -> None:
+    data = decode(str, fact["value"]).encode() if part is None else part
+    state._attachments[sha256_bytes(data)] = data
+
+
+def _on_golden(state: RunState, fact: Fact, part: Any) -> None:
+    state._golden.append(decode(GoldenPredictions, fact["value"]) if part is None else part)
+
+
 def _on_evaluation(state: RunState, fact: Fact, part: Any) -> None:
     state._evaluations.append(decode(Evaluation, fact["value"]) if part is None else part)
 
@@ -403,6 +430,9 @@ _APPLY: Final[dict[str, _Apply]] = {
     "parameters": _on_parameters,
     "tags": _on_tags,
     "evaluation": _on_evaluation,
+    "attachment": _on_attachment,
+    "golden": _on_golden,
+    "code": _set("_code", Digest),
     "source": _set("_source", SourceCode),
     "invocation": _set("_invocation", Invocation),
 }

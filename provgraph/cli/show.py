@@ -19,12 +19,15 @@ from provgraph.cli.output import (
     readable,
     short,
 )
+from provgraph.cli.profile_table import profile_notes, profile_table
 from provgraph.errors import NotFoundError
 from provgraph.index.store import Row
+from provgraph.profiles.profile import TableProfile
 from provgraph.query.answer_json import native
 from provgraph.query.lineage import Node
 from provgraph.records import Run
 from provgraph.service.asking import Description
+from provgraph.service.profiles import profiles_in
 from provgraph.service.recovery import going_runs
 from provgraph.settings import load
 from provgraph.terms import Term, literal_parts, string, typed
@@ -49,6 +52,7 @@ _HIDDEN: Final = {
     f"{vocab.PROV}qualifiedAssociation",
 }
 _MAX_VALUES: Final = 12
+_MAX_PROFILES: Final = 3
 
 # Columns of `provgraph list`, with the datatype of those that are no text.
 _COLUMNS: Final = {
@@ -112,13 +116,34 @@ def run_show(arguments: argparse.Namespace) -> int:
     with reader() as opened:
         found = opened.describe(arguments.thing)
         meant = list(opened.meant)
+        profiles = profiles_in(opened.ledger, _profile_iris(found))
     if arguments.format == "json":
         print_json(_json(found))
     else:
         _print(found)
+        for iri, profile in profiles:
+            _print_profile(iri, profile)
         say_erased(console(), found.erased)
         say_meant(console(), meant)
     return 0
+
+
+def _profile_iris(found: Description) -> list[str]:
+    """Return what of a description are profiles: itself, or those of a dataset."""
+    named = [
+        value[1:-1]
+        for predicate, value in found.statements
+        if predicate == f"{vocab.PG}columnProfile"
+    ]
+    return [found.iri, *named][: _MAX_PROFILES + 1]
+
+
+def _print_profile(iri: str, profile: TableProfile) -> None:
+    out = console()
+    out.print(f"\n[bold]profile[/bold]  [dim]{iri}[/dim]")
+    for note in profile_notes(profile):
+        out.print(escape(note))
+    out.print(profile_table(profile))
 
 
 def run_list(arguments: argparse.Namespace) -> int:

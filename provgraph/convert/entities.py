@@ -197,6 +197,8 @@ class Sheet:
         self.number(iri, P["rowCount"], entity.rows)
         self.number(iri, P["columnCount"], entity.columns)
         data.write_facts(self, iri, entity)
+        if entity.profile is not None:
+            self.add(iri, P["columnProfile"], terms.iri(vocab.profile_iri(entity.profile)))
         self._version(iri, entity)
         self.missing(iri, entity.missing)
         return iri

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from provgraph import terms, vocab
 from provgraph.convert import acts, data, governance, keys
@@ -43,6 +44,7 @@ from provgraph.governance import (
     Waiver,
     Withdrawal,
 )
+from provgraph.loading import import_lock
 from provgraph.recordable import Record
 from provgraph.records import (
     MEASURING_ROLES,
@@ -55,6 +57,7 @@ from provgraph.records import (
     Environment,
     Evaluation,
     Generation,
+    GoldenPredictions,
     GraphImport,
     Invocation,
     KeyAddition,
@@ -72,6 +75,9 @@ from provgraph.records import (
 )
 from provgraph.terms import Term
 from provgraph.vocab import LABEL, PROV_T, A, C, P
+
+if TYPE_CHECKING:
+    from provgraph.profiles.profile import TableProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +149,14 @@ def convert_content(content: Environment | SourceCode, *, context: Context) -> C
     return _finish(_source_code(content, iri, context))
 
 
+def convert_profile(profile: TableProfile, digest: Digest, *, context: Context) -> Converted:
+    """Write a column profile as a record named by its content."""
+    with import_lock:  # most runs use no table in memory
+        from provgraph.convert.profiles import profile_sheet
+
+    return _finish(profile_sheet(profile, digest, context))
+
+
 def _finish(sheet: Sheet) -> Converted:
     return Converted(
         iri=sheet.graph.name, canonical=sheet.graph.canonical(), names=tuple(sheet.names)
@@ -191,6 +205,11 @@ def _run(run: Run, record_iri: str, context: Context) -> Sheet:
     _data_flow(sheet, subject, run.used, run.generated)
     for evaluation in run.evaluations:
         _evaluation(sheet, subject, evaluation)
+    for golden in run.golden:
+        _golden(sheet, subject, golden)
+    if run.code is not None:
+        sheet.text(subject, P["astDigest"], str(run.code))
+        sheet.add(subject, P["attachment"], terms.iri(vocab.content_iri(run.code)))
     _data_facts(sheet, subject, run)
     sheet.notes(subject, run.notes)
     sheet.missing(subject, (*run.missing, *run.invocation.missing))
@@ -367,7 +386,35 @@ def _evaluation(sheet: Sheet, run: Term, evaluation: Evaluation) -> None:
     sheet.text(node, P["slice"], evaluation.slice)
     sheet.text(node, P["implementation"], evaluation.implementation)
     sheet.text(node, P["test"], evaluation.test)
+    sheet.text(node, P["dataRole"], evaluation.role)
     sheet.time(node, PROV_T["generatedAtTime"], evaluation.at)
+    if evaluation.standard:
+        metrics = sheet.node("metrics")
+        sheet.add(node, P["standardMetrics"], metrics)
+        sheet.add(metrics, A, C["MetricSet"])
+        sheet.named_values(metrics, vocab.METRIC, evaluation.standard)
+    if evaluation.outcomes is not None:
+        sheet.add(node, P["outcomes"], terms.iri(vocab.content_iri(evaluation.outcomes)))
+    if evaluation.predictions is not None:
+        sheet.add(node, P["columnProfile"], terms.iri(vocab.profile_iri(evaluation.predictions)))
+
+
+def _golden(sheet: Sheet, run: Term, golden: GoldenPredictions) -> None:
+    node = sheet.node("golden")
+    sheet.add(run, P["golden"], node)
+    sheet.add(node, A, PROV_T["Entity"])
+    sheet.add(node, A, C["GoldenPredictions"])
+    sheet.add(node, PROV_T["wasGeneratedBy"], run)
+    sheet.text(node, P["goldenSet"], golden.name)
+    sheet.number(node, P["sampleSize"], golden.n)
+    if golden.model is not None:
+        model = sheet.entity(golden.model)
+        sheet.add(node, P["model"], model)
+        sheet.add(node, PROV_T["wasDerivedFrom"], model)
+    sheet.add(node, P["attachment"], terms.iri(vocab.content_iri(golden.attachment)))
+    if golden.profile is not None:
+        sheet.add(node, P["columnProfile"], terms.iri(vocab.profile_iri(golden.profile)))
+    sheet.time(node, PROV_T["generatedAtTime"], golden.at)
 
 
 def _measurement(sheet: Sheet, node: Term, measured: Evaluation | Observation) -> None:
@@ -454,6 +501,10 @@ def _observation(record: Observation, record_iri: str, context: Context) -> Shee
         data = sheet.entity(record.data)
         sheet.add(subject, P["data"], data)
         sheet.add(subject, PROV_T["wasDerivedFrom"], data)
+    if record.outputs is not None:
+        outputs = sheet.entity(record.outputs)
+        sheet.add(subject, P["outputs"], outputs)
+        sheet.add(subject, PROV_T["wasDerivedFrom"], outputs)
     if record.deployment is not None:
         sheet.add(subject, P["deployment"], terms.iri(record.deployment))
     _measurement(sheet, subject, record)

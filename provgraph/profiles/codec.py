@@ -21,7 +21,8 @@ from typing import Any, Final
 from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import FormatError
 from provgraph.frozen import default_of, field_names
-from provgraph.profiles.profile import FORMAT, TYPES, ColumnProfile, TableProfile
+from provgraph.profiles.marks import FORMAT
+from provgraph.profiles.profile import TYPES, ColumnProfile, TableProfile
 
 MEDIA_TYPE: Final = "application/vnd.provgraph.profile+json"
 # What is read from others; own profiles are a good deal smaller.

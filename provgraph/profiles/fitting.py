@@ -195,7 +195,7 @@ def _thin_group(group: Group, detail: Detail) -> Group:
 def _thin_quantiles(quantiles: Quantiles | None, size: int, digits: int) -> Quantiles | None:
     if quantiles is None:
         return None
-    thin = quantiles.thinned(size).shortened(digits)
+    thin = quantiles.thinned(size).shortened(digits, end_digits=8 if digits < 6 else None)
     return replace(thin, error=min(1.0, round(thin.error + 5e-5, 4))) if digits < 6 else thin
 
 

@@ -17,7 +17,6 @@ from provgraph.frozen import dataclass
 from provgraph.profiles.quantiles import Quantiles
 from provgraph.profiles.values import Frequent, Value
 
-FORMAT: Final = "profile-v1"
 MAX_BYTES: Final = 40_000
 """Of a profile as canonical JSON."""
 

@@ -88,22 +88,25 @@ class Quantiles:
             return Quantiles(values=self.values[::step], count=self.count, error=max(0.0, error))
         return merge_quantiles([self], size=size)
 
-    def shortened(self, digits: int) -> Quantiles:
+    def shortened(self, digits: int, *, end_digits: int | None = None) -> Quantiles:
         """Return it with values rounded to so many digits of their range.
 
-        The ends stay as they are, and so does a value that stands twice: it is a spike, and read
-        beside its place it would be missed.
+        The ends stay as they are, unless they may have `end_digits` only; and so does a value that
+        stands twice: it is a spike, and read beside its place it would be missed.
         """
         spread = self.maximum / 2 - self.minimum / 2
         if len(self.values) < 3 or spread <= 0:
             return self
         places = digits - 1 - math.floor(math.log10(spread) + math.log10(2))
         seen = Counter(self.values)
-        values = [self.minimum]
+        low, high = self.minimum, self.maximum
+        if end_digits is not None:
+            low, high = (round(end, places - digits + end_digits) for end in (low, high))
+        values = [low]
         for value in self.values[1:-1]:
             short = value if seen[value] > 1 else round(value, places)
-            values.append(min(self.maximum, max(values[-1], short)))
-        return replace(self, values=(*values, self.maximum))
+            values.append(min(high, max(values[-1], short)))
+        return replace(self, values=(*values, high))
 
     def _between(self, right: int, x: float) -> float:
         low, high = self.values[right - 1], self.values[right]

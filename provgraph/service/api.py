@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from provgraph.capture import things
 from provgraph.capture.identifiers import new_id
+from provgraph.capture.profiling.limits import limits_of
 from provgraph.capture.recorder import say
 from provgraph.capture.run import Run, RunFactory
 from provgraph.capture.sinks import HandedOver, Receipt
@@ -88,6 +89,7 @@ def run(
     resume: str | bool = False,
     rank: int | None = None,
     world_size: int | None = None,
+    profile: bool = True,
     **unknown: Any,
 ) -> RunFactory: ...
 def run(
@@ -102,6 +104,7 @@ def run(
     resume: str | bool = False,
     rank: int | None = None,
     world_size: int | None = None,
+    profile: bool = True,
     **unknown: Any,
 ) -> Any:
     """Record a run: `with provgraph.run("train") as run:`, or `@provgraph.run("train")`.
@@ -122,6 +125,7 @@ def run(
             and project that did not complete.
         rank: number of this process among world_size; default from torchrun, MPI, Slurm.
         world_size: how many processes share the work.
+        profile: False records no profiles of tables (docs/profiles.md).
         unknown: kept as notes, so that nothing said is lost.
     """
 
@@ -143,6 +147,7 @@ def run(
             world_size=world_size,
             unknown=unknown,
             strict=is_strict(settings),
+            limits=limits_of(settings) if profile else None,
         )
 
     factory = RunFactory(make)

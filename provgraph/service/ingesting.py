@@ -219,6 +219,7 @@ class Ingest:
     def _remember(self, pending: Sequence[Pending]) -> None:
         self._known.update(each.iri for each in pending if "/record/environment-" in each.iri)
         self._known.update(each.iri for each in pending if "/record/source-" in each.iri)
+        self._known.update(each.iri for each in pending if "/record/profile-" in each.iri)
 
     def _by_successor(self, refused: HandedOver) -> list[Taken]:
         """Seal a batch again after the producer key was rotated; once, and only then.

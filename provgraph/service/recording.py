@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provgraph import __version__, terms, vocab
 from provgraph.capture.recorder import say
@@ -16,7 +17,13 @@ from provgraph.capture.sinks import Receipt
 from provgraph.capture.state import RunState
 from provgraph.convert.data import feature_iri
 from provgraph.convert.entities import Context
-from provgraph.convert.prov import Converted, content_record_iri, convert, convert_content
+from provgraph.convert.prov import (
+    Converted,
+    content_record_iri,
+    convert,
+    convert_content,
+    convert_profile,
+)
 from provgraph.digests import Digest
 from provgraph.errors import FormatError, KeyRefusedError
 from provgraph.frozen import replace
@@ -25,6 +32,7 @@ from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import NameRow, Pending
 from provgraph.ledger.sqlite import Ledger
 from provgraph.loading import import_lock
+from provgraph.profiles.marks import is_profile
 from provgraph.recordable import Record
 from provgraph.records import (
     Entity,
@@ -40,6 +48,9 @@ from provgraph.seal.proof import seal
 from provgraph.service.folding import KEPT, folded, unambiguous
 from provgraph.service.home import is_recorded, producer_signer, utc_now, writable_ledger
 from provgraph.settings import Settings
+
+if TYPE_CHECKING:
+    from provgraph.profiles.profile import TableProfile
 
 
 class LocalSink:
@@ -198,7 +209,18 @@ def prepare_record(
         if not is_recorded(content_record_iri(content))
     ]
     converted, whole = _converted(record, record_id=record_id, context=context)
-    attached = {**(attachments or {}), **whole}
+    profiles, others = _profiles(attachments or {})
+    pending += [
+        sealed(
+            convert_profile(profile, digest, context=context),
+            signer=signer,
+            now=now,
+            attachments={digest: data},
+        )
+        for digest, (profile, data) in profiles.items()
+        if not is_recorded(vocab.profile_record_iri(digest))
+    ]
+    attached = {**others, **whole}
     pending.append(sealed(converted, signer=signer, now=now, kind=kind, attachments=attached))
     return pending
 
@@ -263,6 +285,26 @@ def _repeated_content(record: Record) -> list[Environment | SourceCode]:
     if source is not None and not source.is_identified:
         source = None
     return [each for each in (record.environment, source) if each is not None]
+
+
+def _profiles(
+    attachments: Mapping[Digest, bytes],
+) -> tuple[dict[Digest, tuple[TableProfile, bytes]], dict[Digest, bytes]]:
+    """Tell column profiles, which are records of their own, from the other attachments.
+
+    Raises:
+        FormatError: what says that it is a profile is none.
+    """
+    profiles, others = {}, {}
+    for digest, data in attachments.items():
+        if is_profile(data):
+            with import_lock:
+                from provgraph.profiles.codec import decode
+
+            profiles[digest] = (decode(data), data)
+        else:
+            others[digest] = data
+    return profiles, others
 
 
 def _facts_of(graph_nq: bytes, iri: str) -> dict[terms.Term, terms.Term]:
