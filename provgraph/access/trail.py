@@ -15,10 +15,9 @@ import contextlib
 import hashlib
 import json
 import logging
-import queue
 import sqlite3
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -137,7 +136,10 @@ class TrailWriter:
         """Why rows cannot be written now, None when they can."""
         self._signer = signer
         self._max_waiting = max_waiting
-        self._queue: queue.Queue[Access | None] = queue.Queue(max_waiting)
+        self._rows: deque[Access] = deque()
+        # Set with the first row after a pause: the thread then collects for a while, so that nobody
+        # wakes it for each request.
+        self._is_wanted = threading.Event()
         self._is_closing = threading.Event()
         if not path.exists():
             _create(path, signer, clock)
@@ -165,23 +167,22 @@ class TrailWriter:
         Raises:
             StorageError: the trail cannot be written, or too much waits for the disk.
         """
-        try:
-            self._queue.put_nowait(row)
-        except queue.Full:
-            raise StorageError("the access trail is behind; ask again in a moment") from None
+        if len(self._rows) >= self._max_waiting:
+            raise StorageError("the access trail is behind; ask again in a moment")
+        self._rows.append(row)
+        if not self._is_wanted.is_set():
+            self._is_wanted.set()
 
     def close(self) -> None:
         """Commit what was handed over, as far as the disk takes it, and end the thread."""
         self._is_closing.set()
-        # The end of the queue wakes the thread; where it is full the thread is not asleep.
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)
+        self._is_wanted.set()
         self._thread.join()
         self._db.close()
 
     def _run(self) -> None:
         kept: list[Access] = []
-        while kept or not (self._is_closing.is_set() and self._queue.empty()):
+        while kept or self._rows or not self._is_closing.is_set():
             self._take(kept)
             if not kept:
                 continue
@@ -200,17 +201,14 @@ class TrailWriter:
 
     def _take(self, kept: list[Access]) -> None:
         """Wait for rows, and collect what else comes within a moment."""
-        deadline_s = time.monotonic() + (COMMIT_EVERY_S if kept else 3600.0)
-        while (left_s := deadline_s - time.monotonic()) > 0 and len(kept) < self._max_waiting:
-            try:
-                row = self._queue.get(timeout=left_s)
-            except queue.Empty:
-                row = None
-            if row is None:
-                return
-            if not kept:
-                deadline_s = time.monotonic() + COMMIT_EVERY_S
-            kept.append(row)
+        if not kept:
+            self._is_wanted.wait()
+        self._is_closing.wait(COMMIT_EVERY_S)
+        if not self._is_closing.is_set():
+            # Before they are taken: a row that comes in between wakes the thread once for nothing.
+            self._is_wanted.clear()
+        while self._rows and len(kept) < self._max_waiting:
+            kept.append(self._rows.popleft())
 
     def _commit(self, rows: Sequence[Access]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
