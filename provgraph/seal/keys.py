@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 SIGNATURE_BYTES: Final = 64
 
+# Whoever has made so many signatures with a key is taken to make many more.
+_SIGNATURES_BEFORE_LIBSODIUM: Final = 256
+
 _P256_POINT_BYTES: Final = 33
 _P256_SCALAR_BYTES: Final = 32
 
@@ -223,7 +226,7 @@ def _signer_of(key: PrivateKey) -> Signer:
 
     if isinstance(key, Ed25519PrivateKey):
         raw = key.public_key().public_bytes_raw()
-        return Signer(PublicKey(algorithm=ED25519, raw=raw), key.sign)
+        return Signer(PublicKey(algorithm=ED25519, raw=raw), _Ed25519(key).sign)
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -235,6 +238,28 @@ def _signer_of(key: PrivateKey) -> Signer:
         return b"".join(number.to_bytes(_P256_SCALAR_BYTES, "big") for number in (r, s))
 
     return Signer(PublicKey(algorithm=P256, raw=point), sign)
+
+
+class _Ed25519:
+    """Signs with OpenSSL, and from some number on with libsodium, where that is.
+
+    Loading it takes as long as it saves in a thousand signatures: not for a run or two.
+    """
+
+    __slots__ = ("_key", "_left", "_sign")
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self._left = _SIGNATURES_BEFORE_LIBSODIUM
+        self._sign: Callable[[bytes], bytes] = key.sign
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the 64-byte signature over data."""
+        if self._left:
+            self._left -= 1
+            if not self._left:
+                self._sign = libsodium.signing(self._key.private_bytes_raw()) or self._sign
+        return self._sign(data)
 
 
 def _deterministic_ecdsa() -> ECDSA:

@@ -82,6 +82,38 @@ def test_random_bytes_are_refused_without_an_error() -> None:
         assert libsodium.accepts(os.urandom(32), os.urandom(64), b"data") is False
 
 
+def test_whoever_signs_much_makes_the_same_signatures() -> None:
+    """With libsodium after some hundreds, and never another signature for it."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    expected = Ed25519PrivateKey.from_private_bytes(b"\x06" * 32)
+    signer = signer_from_seed(b"\x06" * 32)
+    for number in range(600):
+        data = os.urandom(number)
+        signature = signer.sign(data)
+        assert signature == expected.sign(data)
+        verify_ed25519(signer.public_key, signature, data, what="test")
+
+
+def test_a_signer_changes_to_libsodium_when_it_has_signed_much() -> None:
+    script = (
+        "import sys; from provgraph.seal import keys;"
+        " s = keys.signer_from_seed(bytes(32));"
+        " [s.sign(b'x') for _ in range(255)];"
+        " assert 'nacl' not in sys.modules;"
+        " s.sign(b'x');"
+        " assert 'nacl' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_without_libsodium_openssl_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nacl.bindings", None)
+    assert libsodium.signing(bytes(32)) is None
+    signer = signer_from_seed(b"\x07" * 32)
+    assert len({signer.sign(b"data") for _ in range(300)}) == 1
+
+
 def test_nothing_is_loaded_until_it_is_asked_for() -> None:
     script = (
         "import sys; from provgraph.seal import keys, libsodium;"
