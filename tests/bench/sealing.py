@@ -13,7 +13,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,17 +22,39 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from provgraph import terms, vocab
 from provgraph.capture.identifiers import new_id
+from provgraph.ledger import codec, compression
+from provgraph.ledger import sqlite as sqlite_ledger
+from provgraph.ledger.inbox import Inbox
 from provgraph.ledger.rows import NameRow, Pending, StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.proof import seal
 from provgraph.service import home
 from tests.bench import with_provgraph
+from tests.bench.clocks import Clocks, Place
 from tests.bench.measure import cpu, digits, interleaved, wall
 from tests.bench.results import Scale, Section, Table, Target
 from tests.bench.stores import Stores
 from tests.bench.workload import facts
 
 WANTED_RATIO = 1.5
+
+PARTS: Mapping[str, Sequence[Place]] = {
+    "canonical bytes: sorting and encoding": [(terms.Graph, "canonical")],
+    "seal: SHA-256 and Ed25519 over the graph": [(sys.modules[__name__], "seal")],
+    "names held against the graph": [(codec, "require_covered")],
+    "deflating graph, entry and proof": [(compression, "encode")],
+    "entry written": [(sqlite_ledger, "prepare")],
+    "turn taken and given, inbox looked into": [
+        (Inbox, name) for name in ("take_turn", "waiting", "remove", "end_turn")
+    ],
+    "last checkpoint, tree, keys and IRI looked up": [
+        (Ledger, name)
+        for name in ("_last_checkpoint", "_frontier_of", "_require_admissible", "_known")
+    ],
+    "rows inserted": [(Ledger, "_insert")],
+    "checkpoint signed": [(Ledger, "_sign_tree")],
+    "the transaction: BEGIN, COMMIT with its sync, and what is between these": [(Ledger, "append")],
+}
 _PRAGMAS = ("page_size", "journal_mode", "synchronous", "wal_autocheckpoint")
 
 
@@ -63,6 +86,7 @@ def run(stores: Stores, scale: Scale) -> Section:
             graphs = [
                 [_graph(sample) for _ in range(scale.block_runs)] for _ in range(scale.blocks)
             ]
+            clocked = [_graph(sample) for _ in range(scale.block_runs)]
             with _bare(stores.folder / "sealing.db", ledger, sample.stored) as bare:
                 samples = interleaved(
                     scale.blocks,
@@ -71,6 +95,9 @@ def run(stores: Stores, scale: Scale) -> Section:
                         "bare": lambda block: _each(lambda _: bare(), graphs[block]),
                     },
                 )
+            clocks = Clocks()
+            with clocks.around(PARTS):
+                _each(take_in, clocked)
     whole, parts = (wall(samples[name], per=scale.block_runs) for name in ("whole", "bare"))
     whole_cpu, parts_cpu = (cpu(samples[name], per=scale.block_runs) for name in ("whole", "bare"))
     ratio = whole.median / parts.median
@@ -94,6 +121,14 @@ def run(stores: Stores, scale: Scale) -> Section:
                         parts_cpu.text(scale=1000),
                     ),
                     ("ratio", digits(ratio), digits(whole_cpu.median / parts_cpu.median)),
+                ),
+            ),
+            Table(
+                title="Where it goes, wall time by part, under clocks that cost some of it",
+                head=("part", "ms per record"),
+                rows=tuple(
+                    (part, digits(1000 * clocks.seconds[part] / scale.block_runs))
+                    for part in sorted(PARTS, key=lambda part: -clocks.seconds[part])
                 ),
             ),
         ),
