@@ -47,6 +47,13 @@ PATIENCE_S: Final = 5.0
 _WAKE_S: Final = 0.05
 _POLL_S: Final = 0.005
 
+# A folder's time of change stands still for some milliseconds: one that is younger may change again
+# unseen. (A clock that is set back makes it look younger or as it never was, and then it is listed.)
+_SETTLED_NS: Final = 100_000_000
+
+# Device, number and time of change (ns) of the folder.
+_State = tuple[int, int, int]
+
 _HEADER: Final = b"provgraph-inbox/1\n"
 _DIGEST_BYTES: Final = 32
 _LENGTH_BYTES: Final = 4
@@ -70,6 +77,8 @@ class Inbox:
         self.patience_s = patience_s
         self.folder = ledger_path.with_name(ledger_path.name + "-inbox")
         self._turn: int | None = None
+        # The state in which the folder was seen to hold nothing, once that had settled.
+        self._seen_empty: _State | None = None
 
     def take_turn(self) -> bool:
         """Try to get the turn, without waiting; True also where there is no such lock to be had."""
@@ -103,9 +112,12 @@ class Inbox:
             # Explicitly: a forked child may hold the same descriptor open.
             with contextlib.suppress(OSError):
                 fcntl.flock(self._turn, fcntl.LOCK_UN)
+            # After the lock is free: who comes later than this look gets it.
+            may_wait = not self._is_seen_empty()
             os.close(self._turn)
             self._turn = None
-            self.wake_next()
+            if may_wait:
+                self.wake_next()
 
     def put(self, records: Sequence[Prepared]) -> Ticket | None:
         """Leave records for whoever has the turn; None where they are too large or cannot be left."""
@@ -138,13 +150,15 @@ class Inbox:
 
         Without the turn there is nothing to take.
         """
-        if self._turn is None:
+        if self._turn is None or self._is_seen_empty():
             return []
         try:
+            before = _state_of(self._turn)
             names = sorted(os.listdir(self.folder))
         except OSError as error:
             logger.debug("inbox not read folder=%s error=%s", self.folder, error)
             return []
+        self._seen_empty = before if not names and _is_settled(before) else None
         found: list[Waiting] = []
         size_bytes = damaged = 0
         for name in names:
@@ -164,6 +178,15 @@ class Inbox:
             if len(found) + damaged >= MAX_TAKEN_FILES or size_bytes >= MAX_TAKEN_BYTES:
                 break
         return found
+
+    def _is_seen_empty(self) -> bool:
+        """Whether the folder is as it was when nothing was in it: every file that is put there changes it."""
+        if self._turn is None or self._seen_empty is None:
+            return False
+        try:
+            return _state_of(self._turn) == self._seen_empty
+        except OSError:
+            return False
 
     def remove(self, done: Iterable[Waiting]) -> None:
         """Take files away, after what they hold was committed or refused, and tell their owners."""
@@ -258,6 +281,15 @@ def append_in_turn(
 
 # A process that dies between writing and renaming leaves a file that nobody reads.
 _ABANDONED_AFTER_S: Final = 3600.0
+
+
+def _state_of(folder: int) -> _State:
+    status = os.fstat(folder)
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _is_settled(state: _State) -> bool:
+    return time.time_ns() - state[2] > _SETTLED_NS
 
 
 def _fifo_of(path: Path) -> Path:

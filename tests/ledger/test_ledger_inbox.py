@@ -204,6 +204,39 @@ def test_without_the_turn_nothing_is_taken(inbox: Inbox) -> None:
     assert names(inbox) == []
 
 
+def settle(inbox: Inbox) -> None:
+    """Let the folder look as if nothing had changed in it for a second."""
+    a_second_ago = time.time_ns() - 1_000_000_000
+    os.utime(inbox.folder, ns=(a_second_ago, a_second_ago))
+
+
+def test_a_folder_seen_empty_is_looked_into_again_once_a_file_is_put_there(inbox: Inbox) -> None:
+    assert inbox.take_turn() is True
+    settle(inbox)
+    assert inbox.waiting() == []
+    assert inbox._is_seen_empty() is True
+    ticket = leave(inbox, pending_run(1, signer=PRODUCER))
+    assert inbox._is_seen_empty() is False
+    assert [each.path for each in inbox.waiting()] == [ticket.path]
+    settle(inbox)
+    assert [each.path for each in inbox.waiting()] == [ticket.path]
+    inbox.end_turn()
+    ticket.close()
+
+
+def test_a_folder_that_has_just_changed_is_not_taken_to_stay_empty(inbox: Inbox) -> None:
+    """Two changes within a tick of the file system's clock leave one time of change."""
+    assert inbox.take_turn() is True
+    leave(inbox, pending_run(1, signer=PRODUCER)).close()
+    assert inbox.waiting() == []
+    assert inbox._is_seen_empty() is False
+    in_an_hour = time.time_ns() + 3_600_000_000_000
+    os.utime(inbox.folder, ns=(in_an_hour, in_an_hour))
+    assert inbox.waiting() == []
+    assert inbox._is_seen_empty() is False
+    inbox.end_turn()
+
+
 def test_the_turn_is_one_at_a_time(inbox: Inbox) -> None:
     other = Inbox(inbox.folder.with_name("ledger.db"))
     assert [inbox.take_turn(), other.take_turn()] == [True, False]
