@@ -49,7 +49,7 @@ PARTS: Mapping[str, Sequence[Place]] = {
         (ledger, "sign_checkpoint"),
     ],
     "ledger: SQLite transaction with its fsync": [(ledger.Ledger, "append")],
-    "settings read": [(api, "_settings")],
+    "settings read": [(api, "usable_settings")],
 }
 REST = "what is between these"
 
