@@ -54,8 +54,12 @@ class SealState:
 _remembered: OrderedDict[tuple[str, bytes, int, str], SealState] = OrderedDict()
 
 
-def seal_states(entries: Entries, keys: KeyHistory, records: Iterable[str]) -> list[SealState]:
+def seal_states(
+    entries: Entries, keys: KeyHistory, records: Iterable[str], *, is_fresh: bool = False
+) -> list[SealState]:
     """Check records; return what came of it, in the order of the ledger.
+
+    `is_fresh` takes nothing from memory: what somebody has changed since is found.
 
     Raises:
         UntrustedError: the ledger's checkpoint does not verify.
@@ -68,7 +72,7 @@ def seal_states(entries: Entries, keys: KeyHistory, records: Iterable[str]) -> l
     found = []
     for record in records:
         known = (where, checkpoint.root, checkpoint.size, record)
-        state = _remembered.get(known)
+        state = None if is_fresh else _remembered.get(known)
         if state is None:
             state = _checked(entries, keys, record, checkpoint)
             if state.state == VERIFIED:

@@ -55,6 +55,9 @@ FLOWERS_2 = Entity(kind="model", digest=content("flowers-2.bin"), name="flowers"
 # Every question about governance, as the tests ask it; what takes more than SPARQL is asked there too.
 ASKED: tuple[tuple[str, dict[str, str]], ...] = (
     *(("Q18", {"model": name}) for name in ("churn:2", "churn:1", "flowers:1")),
+    ("Q20", {"package": "numpy", "versions": "<2.1"}),
+    ("Q20", {"base": "sentences:3.1"}),
+    ("Q20", {"commit": "bbbbbbb"}),
     ("Q24", {}),
     ("Q24", {"since": str(at(2990)), "at": str(at(3400))}),
     *(("Q25", {"at": str(at(minutes))}) for minutes in (10, 70, 2960)),
@@ -68,9 +71,15 @@ ASKED: tuple[tuple[str, dict[str, str]], ...] = (
     ("Q27", {"at": str(at(50_000))}),
     ("Q28", {}),
     ("Q28", {"substantial-only": "yes", "since": str(at(3000))}),
+    ("Q29", {"model": "churn:2"}),
+    ("Q30", {"model": "churn:2"}),
     ("Q31", {}),
     ("Q31", {"thing": "calls.csv", "since": str(at(3050))}),
+    ("Q33", {"model": "churn:2"}),
     ("Q34", {"model": "churn:2"}),
+    ("Q35", {"export": "churn.zip"}),
+    ("Q36", {}),
+    ("Q36", {"dataset": "calls.csv", "open-only": "yes"}),
 )
 
 

@@ -15,6 +15,7 @@ BASE = {
     "cryptography",
     "markdown-it-py",
     "mdurl",
+    "packaging",
     "provgraph",
     "pycparser",
     "pygments",
