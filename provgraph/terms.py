@@ -16,9 +16,9 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NewType
+from typing import TYPE_CHECKING, Any, Final, NewType
 from urllib.parse import quote
 
 from provgraph.errors import FormatError
@@ -89,6 +89,7 @@ _ECHARS: Final = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"
 # What Oxigraph's decimals hold: 128 bits with 18 digits after the point.
 MAX_FRACTION_DIGITS: Final = 18
 _MAX_DECIMAL: Final = 1e18
+_SHORT: Final = 2 + MAX_FRACTION_DIGITS  # `0.` and the digits
 
 _INTEGER: Final = f"^^<{XSD}integer>"
 _DECIMAL: Final = f"^^<{XSD}decimal>"
@@ -186,9 +187,14 @@ def real(value: float) -> Term:
     they leave alone. Engines compute with decimals of up to 18 digits after the point, so numbers
     that need more, are too large, or are none (NaN, infinities) stay doubles.
     """
+    text = repr(float(value))
+    if len(text) <= _SHORT and "e" not in text and "n" not in text:
+        # Most are of this form: digits, a point, and no more digits than a decimal holds.
+        if text[-2:] != ".0":
+            return Term(f'"{text}"{_DECIMAL}')
+        return Term(f'"{text[:-2] if value else 0}"{_DECIMAL}')
     if not -_MAX_DECIMAL < value < _MAX_DECIMAL:  # NaN neither
         return double(value)
-    text = repr(float(value))
     if "e" not in text:
         # Digits, a point, digits; trailing zeros only in `.0`.
         whole, _, fraction = text.partition(".")
@@ -238,6 +244,9 @@ def typed(lexical: str, datatype: str) -> Term:
 
 def scalar(value: str | float | Decimal | datetime) -> Term:
     """Return the literal that a Python value of a plain type maps to."""
+    write = _SCALARS.get(type(value))
+    if write is not None:
+        return write(value)
     if isinstance(value, str):
         return string(value)
     if isinstance(value, bool):
@@ -249,6 +258,15 @@ def scalar(value: str | float | Decimal | datetime) -> Term:
     if isinstance(value, datetime):
         return timestamp(value)
     return decimal(value)
+
+
+_SCALARS: Final[dict[type, Callable[[Any], Term]]] = {
+    str: string,
+    bool: boolean,
+    int: integer,
+    float: real,
+    datetime: timestamp,
+}
 
 
 class Canonical(bytes):
@@ -300,6 +318,14 @@ class Graph:
     def add_all(self, subject: Term, statements: Iterable[tuple[Term, Term]]) -> None:
         """Add statements (predicate, value) about one subject."""
         self._lines.update([f"{subject} {predicate} {value}" for predicate, value in statements])
+
+    def statements(self) -> frozenset[str]:
+        """Return the statements without the graph's name, for `merge`."""
+        return frozenset(self._lines)
+
+    def merge(self, statements: frozenset[str]) -> None:
+        """Add the statements of another graph to this one."""
+        self._lines |= statements
 
     def __len__(self) -> int:
         return len(self._lines)

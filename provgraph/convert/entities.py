@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -21,6 +21,11 @@ from provgraph.frozen import dataclass
 from provgraph.records import RECORD_VERSION, Agent, Entity, Missing, Note, Scalar
 from provgraph.terms import Graph, Term
 from provgraph.vocab import LABEL, PROV_T, A, C, P
+
+# Where no time is written.
+_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Entities whose description is kept, of one or two kB each.
+_KNOWN_ENTITIES: Final = 1024
 
 Statements = list[tuple[Term, Term]]
 """Predicates with their values, about one subject."""
@@ -174,6 +179,16 @@ class Sheet:
         """Describe an entity once in this graph and return its term."""
         if (known := self._written.get(entity)) is not None:
             return known
+        if entity.digest is not None and entity.version is None:
+            described = _described(entity, self.context.namespace)
+            if described is not None:
+                self._written[entity] = described.iri
+                self.graph.merge(described.statements)
+                self.names += described.names
+                return described.iri
+        return self._describe(entity)
+
+    def _describe(self, entity: Entity) -> Term:
         if entity.digest is not None:
             iri = terms.iri(vocab.content_iri(entity.digest))
         elif entity.uri is not None:
@@ -280,6 +295,29 @@ class Sheet:
         previous = self.context.previous.get((entity.kind, entity.name, entity.version or ""))
         if previous is not None:
             self.add(version, PROV_T["wasRevisionOf"], terms.iri(previous))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Described:
+    """What a graph says of an entity wherever it stands."""
+
+    iri: Term
+    statements: frozenset[str]
+    names: tuple[NameRow, ...]
+
+
+@functools.lru_cache(_KNOWN_ENTITIES)
+def _described(entity: Entity, namespace: str) -> _Described | None:
+    """Describe an entity apart from any record; None where that takes nodes of the record's own.
+
+    Runs name the same data over and over.
+    """
+    context = Context(namespace=namespace, software_version="", recorded_at=_NO_TIME, previous={})
+    sheet = Sheet(record_iri=f"{vocab.ID}record/", home=f"{vocab.ID}run/", context=context)
+    iri = sheet._describe(entity)
+    if sheet._counts:
+        return None
+    return _Described(iri=iri, statements=sheet.graph.statements(), names=tuple(sheet.names))
 
 
 def _named_values(prefix: str, values: Mapping[str, Scalar]) -> tuple[Statements, Statements]:

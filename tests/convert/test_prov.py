@@ -40,6 +40,7 @@ from provgraph.records import (
     Environment,
     Evaluation,
     Generation,
+    Missing,
     Observation,
     Package,
     Retraction,
@@ -430,3 +431,42 @@ def test_any_run_can_be_sealed_and_comes_back_from_ledger_and_index(record):
 def test_record_ids_of_any_form_make_an_iri():
     made = convert(run_record(), record_id="a b/ü", context=CONTEXT)
     assert made.iri == f"{vocab.ID}record/a%20b%2F%C3%BC"
+
+
+def test_data_that_comes_back_is_described_as_the_first_time():
+    data = Entity(kind="dataset", name="train", digest=SHA, rows=3, location="/d/x")
+    first, second = (
+        convert(
+            Run(id="r", name="n", status="completed", started_at=AT, used=(Usage(entity=each),)),
+            record_id="r",
+            context=CONTEXT,
+        )
+        for each in (data, dataclasses.replace(data))
+    )
+    assert second == first
+    elsewhere = convert(
+        Run(id="r", name="n", status="completed", started_at=AT, used=(Usage(entity=data),)),
+        record_id="other",
+        context=CONTEXT,
+    )
+    assert elsewhere.names == first.names
+    assert elsewhere.canonical == first.canonical.replace(b"/record/r>", b"/record/other>")
+
+
+def test_what_takes_nodes_of_the_record_itself_is_described_anew():
+    data = Entity(
+        kind="dataset",
+        name="train",
+        digest=SHA,
+        missing=(Missing(field="rows", reason="too large"),),
+    )
+    graphs = [
+        convert(
+            Run(id=run, name="n", status="completed", started_at=AT, used=(Usage(entity=data),)),
+            record_id=run,
+            context=CONTEXT,
+        ).canonical
+        for run in ("one", "two")
+    ]
+    assert [b"/run/one#missing-1>" in each for each in graphs] == [True, False]
+    assert [b"/run/two#missing-1>" in each for each in graphs] == [False, True]
