@@ -1,7 +1,8 @@
 """Runs the application under uvicorn until it is told to stop.
 
 What cannot work is refused before anything starts: an address that is taken or is not this machine's,
-a certificate that does not fit its key, an open door to other machines. SIGINT or SIGTERM: no new
+a certificate that does not fit its key, an open door to other machines. SIGHUP: certificate and key are
+read again, for connections that come from then on. SIGINT or SIGTERM: no new
 connection, requests under way are answered, what was handed over is committed, then the process ends.
 """
 
@@ -71,9 +72,12 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         # uvicorn raises a signal again after it has stopped; it has done its work by then.
         before = {each: signal.signal(each, _ignore) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
-            _Server(config, tls=tls, ready=lambda: announce(f"{scheme}://{shown}:{bound}")).run(
-                sockets=[listener]
-            )
+            _Server(
+                config,
+                tls=tls,
+                renew=lambda: _renew(settings, tls),
+                ready=lambda: announce(f"{scheme}://{shown}:{bound}"),
+            ).run(sockets=[listener])
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -83,10 +87,16 @@ class _Server(uvicorn.Server):
     """uvicorn's server, with a deadline for the TLS handshake, and a word when it listens."""
 
     def __init__(
-        self, config: uvicorn.Config, *, tls: ssl.SSLContext | None, ready: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        *,
+        tls: ssl.SSLContext | None,
+        renew: Callable[[], None],
+        ready: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._tls = tls
+        self._renew = renew
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -101,6 +111,8 @@ class _Server(uvicorn.Server):
             return made
 
         loop = asyncio.get_running_loop()
+        # Without TLS there is nothing to read again; the signal's default would end the server.
+        loop.add_signal_handler(signal.SIGHUP, self._renew)
         extra: dict[str, Any] = {}
         if self._tls is not None:
             extra = {"ssl": self._tls, "ssl_handshake_timeout": _HANDSHAKE_S}
@@ -178,12 +190,17 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     if not settings.tls_cert or not settings.tls_key:
         raise UsageError("TLS takes both: --tls-cert FILE and --tls-key FILE")
 
-    def password() -> str:
-        raise UsageError(f"{settings.tls_key} is encrypted; give a key without a passphrase")
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    _load_certificate(settings, context)
+    return context
+
+
+def _load_certificate(settings: Settings, context: ssl.SSLContext) -> None:
+    def password() -> str:
+        raise UsageError(f"{settings.tls_key} is encrypted; give a key without a passphrase")
+
     try:
         context.load_cert_chain(settings.tls_cert, settings.tls_key, password=password)
     except ssl.SSLError as error:
@@ -195,7 +212,21 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         raise UsageError(
             f"cannot read {settings.tls_cert} or {settings.tls_key}: {error.strerror}"
         ) from None
-    return context
+
+
+def _renew(settings: Settings, context: ssl.SSLContext | None) -> None:
+    """Read certificate and key again; where they do not fit, those that are in use stay."""
+    if context is None:
+        logger.info("nothing to read again: served without TLS")
+        return
+    try:
+        # A context of its own first: one that fails may have taken the certificate without its key.
+        _tls(settings)
+        _load_certificate(settings, context)
+    except UsageError as error:
+        logger.warning("certificate not read again, the earlier one stays error=%s", error)
+    else:
+        logger.info("certificate read again path=%s", settings.tls_cert)
 
 
 def _connections(wanted: int) -> int:

@@ -139,13 +139,18 @@ def test_an_address_that_is_not_this_machines(refused, tmp_path):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    make_certificate(folder, serial=1)
+    return folder
+
+
+def make_certificate(folder, *, serial):
     from ipaddress import ip_address
 
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -154,7 +159,7 @@ def certificate(tmp_path_factory):
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(1)
+        .serial_number(serial)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(
@@ -169,7 +174,6 @@ def certificate(tmp_path_factory):
     ):
         form = serialization.PrivateFormat.PKCS8
         (folder / file).write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
-    return folder
 
 
 def test_tls_by_options(tmp_path, certificate):
@@ -202,6 +206,75 @@ def test_tls_by_options(tmp_path, certificate):
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_a_renewed_certificate_is_read_without_a_stop(tmp_path):
+    make_certificate(tmp_path, serial=1)
+    options = ["--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    with serving_tls(tmp_path, *options) as (process, port, log):
+        kept = connected(port)
+        assert serial_of(kept) == serial(port) == 1
+        make_certificate(tmp_path, serial=2)
+        # A certificate without its key: the first one stays.
+        key = (tmp_path / "key.pem").read_bytes()
+        (tmp_path / "key.pem").write_bytes(b"")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "certificate not read again" in log.read_text())
+        assert serial(port) == 1
+        (tmp_path / "key.pem").write_bytes(key)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "certificate read again" in log.read_text())
+        assert serial(port) == 2
+        # Whoever was connected still is.
+        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert kept.recv(12) == b"HTTP/1.1 200"
+        kept.close()
+
+
+@contextlib.contextmanager
+def serving_tls(folder, *options):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = folder / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, "serve", "--port", str(port), *options],
+            env={**os.environ, "PROVGRAPH_HOME": str(folder / "home")},
+            stdout=file,
+            stderr=file,
+        )
+    with process:
+        try:
+            wait_for(lambda: f"https://127.0.0.1:{port}" in log.read_text())
+            yield process, port, log
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def connected(port):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=20))
+
+
+def serial(port):
+    with connected(port) as connection:
+        return serial_of(connection)
+
+
+def serial_of(connection):
+    from cryptography import x509
+
+    return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).serial_number
+
+
+def wait_for(is_so, *, timeout_s=30.0):
+    deadline_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
 def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(refused, tmp_path, certificate):
