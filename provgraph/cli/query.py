@@ -98,6 +98,12 @@ def add_sparql(commands: Any, text: str) -> argparse.ArgumentParser:
         " <https://w3id.org/provgraph/ns#Run> } LIMIT 5'",
     )
     parser.add_argument("query", help="the query; @FILE reads it from a file, - from stdin")
+    parser.add_argument(
+        "--as-written",
+        action="store_true",
+        help="run the query as it stands, where a faster one with the same rows is known"
+        " (`provgraph explain` shows it)",
+    )
     add_format(parser, (*FORMATS, *RDF_FORMATS))
     parser.set_defaults(run=run_sparql)
     return parser
@@ -174,24 +180,38 @@ def _say_certificate(receipt: Receipt, *, as_json: bool) -> int:
     return 0
 
 
+def query_text(given: str) -> str:
+    """Return the query that an argument means: itself, @FILE, or - for standard input.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if given == "-":
+        return sys.stdin.read()
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {given[1:]}: {error}") from None
+
+
 def run_sparql(arguments: argparse.Namespace) -> int:
     """Run a free query."""
-    text = arguments.query
-    if text == "-":
-        text = sys.stdin.read()
-    elif text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {text[1:]}: {error}") from None
+    text = query_text(arguments.query)
     with reader() as opened:
-        answer, ledger_size = opened.sparql(text)
+        answer, ledger_size, rewriting = opened.sparql(text, as_written=arguments.as_written)
         if arguments.format in RDF_FORMATS and answer.kind != "triples":
             raise UsageError(
                 f"--format {arguments.format} is for CONSTRUCT and DESCRIBE; use json or csv"
             )
         labels = opened.labels(answer.rows[:1000]) if arguments.format == "table" else {}
         erased_records = opened.erased_records()
+    if rewriting is not None:
+        out = console(stderr=True)
+        out.print(
+            f"[dim]asked with {escape('; '.join(rewriting.reasons))} (--as-written: not)[/dim]"
+        )
     if answer.kind == "boolean":
         if arguments.format == "json":
             print_json({"head": {}, "boolean": answer.boolean})

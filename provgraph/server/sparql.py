@@ -7,6 +7,7 @@ never rewritten.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,8 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
+from provgraph.query.advice import improved, may_be_rewritten
+from provgraph.query.explaining import explain, explanation_json
 from provgraph.server.answering import ROWS, TRIPLES, answer_query
 from provgraph.server.description import describe_service
 from provgraph.server.endpoints import Call, Endpoint, Parameter
@@ -21,6 +24,8 @@ from provgraph.server.guard import READ
 from provgraph.server.problems import HttpError
 
 MAX_QUERY_BODY_BYTES: Final = 1024 * 1024
+MAX_EXPLAINED: Final = 16 * 1024
+REWRITTEN_HEADER: Final = "Provgraph-Rewritten"
 _FORM: Final = "application/x-www-form-urlencoded"
 _QUERY: Final = "application/sparql-query"
 _UPDATE: Final = "application/sparql-update"
@@ -34,6 +39,7 @@ class _Asked:
     default_graphs: tuple[str, ...] | None
     named_graphs: tuple[str, ...] | None
     min_ledger_size: int
+    as_written: bool
 
 
 async def get(call: Call) -> Response:
@@ -96,19 +102,42 @@ def _asked(pairs: Sequence[tuple[str, str]], *, text: str | None) -> _Asked:
         default_graphs=default if is_given else None,
         named_graphs=named if is_given else None,
         min_ledger_size=_whole(dict(pairs).get("min-ledger-size", "0")),
+        as_written=dict(pairs).get("as-written", "false") == "true",
     )
 
 
 async def _answer(call: Call, asked: _Asked) -> Response:
     if call.request.method == "POST":
         call.request.state.asked = asked.query  # the access trail has it from the URL otherwise
-    return await answer_query(
+    # Reading a query by its grammar takes milliseconds, so it is done where it may change something,
+    # and beside the loop.
+    rewriting = None
+    if not asked.as_written and may_be_rewritten(asked.query):
+        rewriting = await asyncio.to_thread(improved, asked.query)
+    response = await answer_query(
         call,
-        asked.query,
+        asked.query if rewriting is None else rewriting.text,
         default_graphs=asked.default_graphs,
         named_graphs=asked.named_graphs,
         min_ledger_size=asked.min_ledger_size,
     )
+    if rewriting is not None:
+        reasons = "; ".join(rewriting.reasons).encode("ascii", "replace").decode()
+        response.headers[REWRITTEN_HEADER] = reasons[:500]
+    return response
+
+
+async def get_explanation(call: Call) -> Response:
+    """Say in words what a query asks, warn, and show the text that would be run."""
+    from starlette.responses import JSONResponse
+
+    queries = [value for name, value in _pairs(call.request.url.query) if name == "query"]
+    if len(queries) != 1:
+        raise HttpError(400, "Bad request", f"expected one query, found {len(queries)}")
+    if len(queries[0]) > MAX_EXPLAINED:
+        raise HttpError(413, "Too long", f"at most {MAX_EXPLAINED} characters are explained")
+    found = await asyncio.to_thread(explain, queries[0])
+    return JSONResponse(explanation_json(found))
 
 
 def _whole(text: str) -> int:
@@ -134,6 +163,12 @@ _PARAMETERS: Final = (
         help="wait until so many ledger entries are in the index: read your own writes",
         schema={"type": "integer", "minimum": 0},
     ),
+    Parameter(
+        name="as-written",
+        help="true: run the query as it stands, where a faster one with the same rows is known"
+        " (the header Provgraph-Rewritten says what was changed)",
+        schema={"type": "boolean"},
+    ),
 )
 ENDPOINTS: Final = (
     Endpoint(
@@ -145,6 +180,16 @@ ENDPOINTS: Final = (
         tag="query",
         parameters=_PARAMETERS,
         media_types=(*ROWS, *TRIPLES),
+    ),
+    Endpoint(
+        path="/explain",
+        method="GET",
+        action=READ,
+        handler=get_explanation,
+        summary="Explain a SPARQL query in words, with warnings and a better text",
+        tag="query",
+        parameters=(Parameter(name="query", help="a SPARQL 1.1 query", example="ASK {}"),),
+        media_types=("application/json",),
     ),
     Endpoint(
         path="/sparql",

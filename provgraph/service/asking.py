@@ -34,6 +34,7 @@ from provgraph.index.store import (
 from provgraph.ledger.names import Names, ShownNames
 from provgraph.ledger.sqlite import Ledger
 from provgraph.query import catalogue, erasures, lineage, roots
+from provgraph.query.advice import Rewriting, improved
 from provgraph.query.answers import Answer, Asked, answer, labels_of
 from provgraph.query.asking import blocks
 from provgraph.query.catalogue import CannedQuery
@@ -237,7 +238,7 @@ class Reader:
         """Run a query that is not ours; of all records, since a foreign one is not narrowed."""
         if graphs is not None:
             raise QueryError("a question that is not in the catalogue is asked of all records")
-        found, _ = self.sparql(query)
+        found, *_ = self.sparql(query, as_written=True)
         return Solutions(columns=tuple(found.columns), rows=tuple(found.rows))
 
     def erased_after(self, position: int, *, below: int) -> int:
@@ -309,16 +310,28 @@ class Reader:
     def _tombstones(self) -> dict[str, str]:
         return counting_tombstones(self.ledger, size=self.ledger_size)
 
-    def sparql(self, text: str) -> tuple[ForeignAnswer, int]:
-        """Run a free query in a bounded process of its own; return answer and ledger size.
+    def sparql(
+        self, text: str, *, as_written: bool = False
+    ) -> tuple[ForeignAnswer, int, Rewriting | None]:
+        """Run a free query in a bounded process of its own.
 
         The default graph holds each statement of all records once, unless the query names another
         with FROM.
+
+        Args:
+            text: the query.
+            as_written: run it as it is, where one that gives the same rows would be run instead.
+
+        Returns:
+            The answer, the ledger size that it holds for, and what was run instead.
 
         Raises:
             QueryError: refused, malformed, or over a limit.
         """
         check_query(text)
+        rewriting = None if as_written else improved(text)
+        if rewriting is not None:
+            text = rewriting.text
         limits = Limits(
             timeout_s=self.settings.query_timeout_s,
             memory_bytes=self.settings.query_memory_mib * 1024 * 1024,
@@ -331,7 +344,7 @@ class Reader:
             self.index.put_aside(error)
             rebuild_index(self.index, self.ledger)
             answer = run_foreign(text, index_folder=self.index.folder, limits=limits)
-        return answer, self.ledger_size
+        return answer, self.ledger_size, rewriting
 
     def labels(self, rows: tuple[Row, ...]) -> dict[str, str]:
         """Return readable names for the IRIs that occur in rows."""

@@ -117,3 +117,21 @@ def test_every_refusal_is_a_problem_with_an_id(server):
 def test_the_openapi_document_names_every_path(server):
     document = json.loads(server.ask("GET", "/openapi.json").body)
     assert {"/sparql", "/healthz", "/readyz", "/version"} <= set(document["paths"])
+
+
+def test_a_query_is_asked_by_its_better_text_and_explained(server):
+    query = (
+        "PREFIX prov: <http://www.w3.org/ns/prov#>"
+        " SELECT ?e { <urn:m> prov:wasDerivedFrom+ ?e . ?e a prov:Entity }"
+    )
+    answer = get(server, query)
+    assert (answer.status, answer.headers["provgraph-rewritten"]) == (
+        200,
+        "<urn:m>, at the end of an endless path, bound by VALUES",
+    )
+    as_written = get(server, query, **{"as-written": "true"})
+    assert as_written.body == answer.body
+    assert "provgraph-rewritten" not in as_written.headers
+    explained = server.ask("GET", f"/explain?{urlencode({'query': query})}").json
+    assert "VALUES ?end1" in explained["rewriting"]["text"]
+    assert server.ask("GET", f"/explain?{urlencode({'query': 'SELECT ?x {'})}").status == 400
