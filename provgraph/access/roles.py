@@ -15,6 +15,7 @@ READ: Final = "read"
 READ_PRIVATE: Final = "read-private"
 INGEST: Final = "ingest"
 APPROVE: Final = "approve"
+CERTIFY: Final = "certify"
 GOVERN: Final = "govern"
 ERASE: Final = "erase"
 MANAGE_KEYS: Final = "manage-keys"
@@ -28,6 +29,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     READ_PRIVATE: "read every project, private ones too",
     INGEST: "append records",
     APPROVE: "append approvals, though never of a model version that one made oneself",
+    CERTIFY: "append certificates of answers that one was given",
     GOVERN: "change ontology, shapes, profiles and policy",
     ERASE: "erase content, leaving a tombstone",
     MANAGE_KEYS: "announce, rotate and revoke keys",
@@ -39,8 +41,8 @@ RIGHTS: Final[Mapping[str, str]] = {
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "ingest": frozenset({INGEST}),
     "reader": frozenset({READ}),
-    "auditor": frozenset({READ, READ_PRIVATE, READ_TRAIL}),
-    "steward": frozenset({READ, READ_PRIVATE, INGEST, APPROVE, GOVERN, ERASE}),
+    "auditor": frozenset({READ, READ_PRIVATE, READ_TRAIL, CERTIFY}),
+    "steward": frozenset({READ, READ_PRIVATE, INGEST, APPROVE, CERTIFY, GOVERN, ERASE}),
     "key-admin": frozenset({READ, MANAGE_KEYS}),
     "admin": frozenset({READ, OPERATE, ADMINISTER}),
 }

@@ -30,6 +30,7 @@ from provgraph.server.counting import Metrics
 from provgraph.server.guard import AccessGuard, Guard
 from provgraph.server.headers import LEDGER_SIZE_HEADER
 from provgraph.server.intake import Intake
+from provgraph.server.prefixes import Prefixes
 from provgraph.server.problems import HttpError
 from provgraph.server.proxies import Front
 from provgraph.server.rates import Rates
@@ -69,6 +70,8 @@ class Services:
 
     front: Front = field(default_factory=Front)
     rates: Rates
+    prefixes: Prefixes
+    """Indexes of the ledger as it was."""
     metrics: Metrics = field(default_factory=Metrics)
     key_source: KeySource | None = None
     """Keys of an OpenID provider, read again now and then."""
@@ -171,6 +174,7 @@ class Services:
         return cls(
             settings=settings,
             snapshots=SnapshotKeeper(settings),
+            prefixes=Prefixes(settings),
             pool=QueryPool(limits),
             guard=guard or AccessGuard(store, openid=openid),
             key_source=key_source,
@@ -227,6 +231,7 @@ class Services:
             await asyncio.to_thread(self._ingest.close)
         await self.pool.close()
         await asyncio.to_thread(self.walkers.shutdown, cancel_futures=True)
+        await self.prefixes.close()
         await self.snapshots.close()
         if self.trail is not None:
             await asyncio.to_thread(self.trail.close)

@@ -10,12 +10,14 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from provgraph import terms, vocab
 from provgraph.errors import DamagedIndexError, UsageError
 from provgraph.index.pool import QueryTimeoutError, Request
 from provgraph.index.store import Row, Solutions
+from provgraph.query.asking import Ask
 from provgraph.query.lineage import Select
 from provgraph.query.lineage_graph import LineageGraph, open_lineage
 from provgraph.server.endpoints import Call
@@ -69,7 +71,7 @@ async def _on_snapshot(
     services = call.services
     async with services.snapshots.lend(call.view, min_size=min_ledger_size) as snapshot:
         loop = asyncio.get_running_loop()
-        select = _select_on(call, snapshot, loop)
+        select = select_on(call, snapshot.folder, loop)
         try:
             found = await loop.run_in_executor(services.walkers, ask, select, snapshot)
         except DamagedIndexError:
@@ -78,7 +80,8 @@ async def _on_snapshot(
         return found, snapshot.ledger_size
 
 
-def _select_on(call: Call, snapshot: Snapshot, loop: asyncio.AbstractEventLoop) -> Select:
+def select_on(call: Call, folder: Path, loop: asyncio.AbstractEventLoop) -> Ask:
+    """Return a function that runs queries in workers, over the index in a folder, from a thread."""
     timeout_s = call.services.settings.query_timeout_s
     deadline_s = time.monotonic() + timeout_s
 
@@ -88,7 +91,7 @@ def _select_on(call: Call, snapshot: Snapshot, loop: asyncio.AbstractEventLoop) 
             raise QueryTimeoutError(f"stopped after {timeout_s:g} s; ask for a smaller depth")
         request = Request(
             query=query,
-            folder=snapshot.folder,
+            folder=folder,
             formats=dict.fromkeys(("rows", "boolean"), "JSON"),
             timeout_s=left_s,
             is_ours=True,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import array
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import re
@@ -31,6 +32,8 @@ from provgraph.index.store import PREFIXES_SUFFIX, Index, Watermark, open_index
 from provgraph.ledger.reading import LedgerReader
 from provgraph.query.parameters import read_time
 from provgraph.seal.proof import parse_proof_config
+from provgraph.service.home import readable_ledger
+from provgraph.settings import load
 from provgraph.terms import format_time
 
 logger: Final = logging.getLogger(__name__)
@@ -207,3 +210,17 @@ def _write_times(ledger: LedgerReader, times: array.array[int], path: Path) -> N
     with open(descriptor, "wb") as file:
         file.write(_MAGIC + ledger.root(len(times)) + stored.tobytes())
     temporary.rename(path)
+
+
+def main() -> None:
+    """Build the index that standard input describes, for a server that must stay small."""
+    wanted = json.load(sys.stdin)
+    os.nice(5)
+    settings = load({**os.environ, "PROVGRAPH_HOME": wanted["home"]})
+    folder, size = Path(wanted["folder"]), int(wanted["size"])
+    with (
+        readable_ledger(settings) as ledger,
+        open_index(folder, wait_s=settings.index_wait_s) as index,
+    ):
+        mark = Watermark(size=size, root_hex=ledger.root(size).hex())
+        build_prefix(index, ledger, mark=mark, hidden=frozenset(wanted["hidden"]))

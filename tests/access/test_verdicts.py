@@ -10,8 +10,17 @@ from provgraph.errors import UsageError
 MAY = {
     "ingest": {"open", "ingest"},
     "reader": {"open", "read"},
-    "auditor": {"open", "read", "read-private", "read-trail"},
-    "steward": {"open", "read", "read-private", "ingest", "approve", "govern", "erase"},
+    "auditor": {"open", "read", "read-private", "read-trail", "certify"},
+    "steward": {
+        "open",
+        "read",
+        "read-private",
+        "ingest",
+        "approve",
+        "certify",
+        "govern",
+        "erase",
+    },
     "key-admin": {"open", "read", "manage-keys"},
     "admin": {"open", "read", "operate", "administer"},
 }
