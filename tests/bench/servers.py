@@ -181,8 +181,6 @@ def loaded(
     request_s: list[float] = []
     done = 0
     lock = threading.Lock()
-    began_s = time.monotonic()
-    end_s = began_s + seconds
     errors: list[Exception] = []
 
     def run(step: Callable[[], int]) -> None:
@@ -190,7 +188,7 @@ def loaded(
         mine_s: list[float] = []
         count = 0
         try:
-            while time.monotonic() < end_s:
+            while not mine_s or time.monotonic() < end_s:
                 start_s = time.monotonic()
                 count += step()
                 mine_s.append(time.monotonic() - start_s)
@@ -201,6 +199,8 @@ def loaded(
             done += count
 
     steps = [work(number) for number in range(clients)]
+    began_s = time.monotonic()
+    end_s = began_s + seconds
     threads = [threading.Thread(target=run, args=(step,)) for step in steps]
     cpu_s, own_cpu_s = server.cpu_s(), server.own_cpu_s()
     for each in threads:
@@ -214,8 +214,9 @@ def loaded(
     return Load(
         done=done,
         request_s=sorted(request_s),
-        cpu_s=server.cpu_s() - cpu_s,
-        own_cpu_s=server.own_cpu_s() - own_cpu_s,
+        # A short load on a busy machine may take less than the clock's step.
+        cpu_s=max(1 / _TICKS, server.cpu_s() - cpu_s),
+        own_cpu_s=max(1 / _TICKS, server.own_cpu_s() - own_cpu_s),
         wall_s=time.monotonic() - began_s,
         memory_bytes=(early, server.memory_bytes()),
     )
