@@ -19,6 +19,7 @@ SECTIONS = [
     "## Index and questions",
     "## Export and verify",
     "## Checking a ledger",
+    "## Where checking takes its time",
     "## Start and install",
     "## Serving",
 ]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import (
+    checking,
     disk,
     export_verify,
     group_commit,
@@ -40,6 +41,7 @@ SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "index": index.run,
     "export_verify": export_verify.run,
     "verifying": verifying.run,
+    "checking": checking.run,
     "starting": starting.run,
     "serving": serving.run,
 }

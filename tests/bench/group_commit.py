@@ -45,7 +45,19 @@ def run(stores: Stores, scale: Scale) -> Section:
         method=_METHOD,
         tables=tuple(tables),
         targets=tuple(targets),
-        notes=(_NOTE,),
+        notes=(_NOTE, _breaking_even(here)),
+    )
+
+
+def _breaking_even(found: list[dict[str, dict[str, float]]]) -> str:
+    one, threads = (
+        statistics.median(each["small"][f"{way} cpu ms"] for each in found)
+        for way in ("one", "threads")
+    )
+    return (
+        f"By these CPU times one producer and 32 threads are {WANTED_RATIO} times apart from a sync of"
+        f" {digits(max(0.0, WANTED_RATIO * threads - one))} ms on, and {digits(one / threads)} times where"
+        " a sync costs nothing; other work on the disk makes syncs longer."
     )
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tests.bench.results import FULL, Scale, Section, Table, Target
@@ -61,9 +62,14 @@ def updated(document: str, sections: Sequence[Section]) -> str:
         title = f"## {section.title}\n"
         before, _, after = document.partition(title)
         _, mark, rest = after.partition("\n## ")
-        document = (
-            before.rstrip("\n") + "\n\n" + _section(section) + (f"{mark}{rest}" if mark else "")
+        # Others may have been at work: the load stands with what was measured under it.
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+        method = (
+            f"{section.method}\n\nMeasured on its own, {now} (UTC), load over the last 15 minutes"
+            f" {os.getloadavg()[2]:.1f}."
         )
+        text = _section(replace(section, method=method))
+        document = before.rstrip("\n") + "\n\n" + text + (f"{mark}{rest}" if mark else "")
     return document
 
 
