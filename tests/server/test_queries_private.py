@@ -26,7 +26,7 @@ from serving_process import serving
 from provgraph.query.catalogue import catalogue
 
 _OWN = {"position", "sealed_by", "sealed_at", "ledger_size", "requestId", "ledgerSize", "at"}
-_RECORDED = re.compile(r"20[0-9-]{8}T[0-9:]{8}\.[0-9]+Z")
+_OF_SERVER = re.compile(r"20[0-9-]{8}T[0-9:]{8}\.[0-9]+Z|did:key:z\w+|tree of [0-9]+ entries")
 JSON = {"Content-Type": "application/json"}
 
 
@@ -47,8 +47,8 @@ def plain(value):
         return {name: plain(each) for name, each in value.items() if name not in _OWN}
     if isinstance(value, list):
         return [plain(each) for each in value]
-    # When a record came in differs between any two servers.
-    return "" if isinstance(value, str) and _RECORDED.fullmatch(value) else value
+    # When a record came in, by which key and among how many, differs between any two servers.
+    return _OF_SERVER.sub("", value) if isinstance(value, str) else value
 
 
 THINGS = (
