@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from provgraph.errors import DamagedIndexError
 from provgraph.index.pool import PoolAnswer, Request
 from provgraph.server.endpoints import Call
-from provgraph.server.headers import LEDGER_SIZE_HEADER
+from provgraph.server.headers import ERASED_HEADER, LEDGER_SIZE_HEADER
 from provgraph.server.negotiation import choose
 from provgraph.server.problems import HttpError
 
@@ -63,7 +63,11 @@ async def answer_query(
         if not isinstance(answer.body, bytes):
             answer.body.close()
         raise HttpError(406, "Not acceptable", f"this answer comes as one of {', '.join(offered)}")
-    headers = {LEDGER_SIZE_HEADER: str(size), "Vary": "Accept"}
+    headers = {
+        LEDGER_SIZE_HEADER: str(size),
+        ERASED_HEADER: str(call.request.state.erased),
+        "Vary": "Accept",
+    }
     if isinstance(answer.body, bytes):
         return Response(answer.body, status_code=status, media_type=chosen, headers=headers)
     # The length is known, so a connection that breaks cannot pass for a whole answer.
@@ -108,6 +112,7 @@ async def run_query(
         except DamagedIndexError:
             await services.snapshots.rebuild(snapshot)
             raise
+        call.request.state.erased = snapshot.erased
         return answer, snapshot.ledger_size
 
 

@@ -12,10 +12,12 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from provgraph.server.headers import LEDGER_SIZE_HEADER
+from provgraph.server.headers import ERASED_HEADER, LEDGER_SIZE_HEADER
 
 _REQUEST_HEADERS: Final = "Accept, Authorization, Content-Type"
-_RESPONSE_HEADERS: Final = f"{LEDGER_SIZE_HEADER}, ETag, Link, Location, Retry-After, X-Request-Id"
+_RESPONSE_HEADERS: Final = (
+    f"{LEDGER_SIZE_HEADER}, {ERASED_HEADER}, ETag, Link, Location, Retry-After, X-Request-Id"
+)
 _KEPT_S: Final = 600
 
 

@@ -10,7 +10,7 @@ import contextlib
 import difflib
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -641,12 +641,16 @@ def reindex(settings: Settings, *, progress: Progress | None = None) -> int:
         return size
 
 
-def counting_tombstones(ledger: Ledger, *, size: int) -> dict[str, str]:
+def counting_tombstones(
+    ledger: Ledger, *, size: int, hidden: Collection[int] = ()
+) -> dict[str, str]:
     """Return tombstone to erased record, by the ledger: what other entries say of erasures is nothing."""
     return {
         row.iri: row.name
         for row in ledger.names_of_kind("tombstone")
-        if row.index < size and parse_entry(ledger.entry(row.index)).kind == TOMBSTONE
+        if row.index < size
+        and row.index not in hidden
+        and parse_entry(ledger.entry(row.index)).kind == TOMBSTONE
     }
 
 

@@ -34,7 +34,7 @@ from provgraph.errors import (
 from provgraph.index.edges import lineage_folder
 from provgraph.index.store import open_index
 from provgraph.service import lineage_index
-from provgraph.service.asking import bring_up_to_date, rebuild_index
+from provgraph.service.asking import bring_up_to_date, counting_tombstones, rebuild_index
 from provgraph.service.catching_up import WORTH_A_PROCESS, catch_up_elsewhere
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.view_index import ViewIndex
@@ -57,6 +57,7 @@ class Snapshot:
     folder: Path
     lineage: Path  # the lineage index, to be read as of that size
     ledger_size: int
+    erased: int = 0  # records that were erased, among those that it shows
     readers: int = 0
     is_current: bool = True
 
@@ -322,8 +323,9 @@ class SnapshotKeeper:
                     index.put_aside(error)
                     size = rebuild_index(index, ledger)
                     index.snapshot(folder)
+            erased = len(counting_tombstones(ledger, size=size))
         lineage = lineage_folder(index_folder(settings))
-        return Snapshot(folder=folder, lineage=lineage, ledger_size=size)
+        return Snapshot(folder=folder, lineage=lineage, ledger_size=size, erased=erased)
 
     def _rebuilt(self) -> None:
         settings = self._settings
@@ -369,7 +371,7 @@ def _copy_of(index: ViewIndex, is_forced: bool, /) -> Snapshot | None:  # noqa: 
     made = index.copied(is_forced=is_forced)
     if made is None:
         return None
-    return Snapshot(folder=made[0], lineage=index.lineage, ledger_size=made[1])
+    return Snapshot(folder=made[0], lineage=index.lineage, ledger_size=made[1], erased=index.erased)
 
 
 def _locked(folder: Path) -> int | None:

@@ -20,6 +20,7 @@ from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import TOMBSTONE
 from provgraph.service import lineage_index
+from provgraph.service.asking import counting_tombstones
 from provgraph.service.home import readable_ledger
 from provgraph.service.visibility import open_visibility
 from provgraph.settings import Settings
@@ -34,6 +35,8 @@ class ViewIndex:
         self._folder = folder
         self._index = Index(folder / "index")
         self.lineage = lineage_folder(folder / "index")
+        self.erased = 0
+        """Records that were erased, among those that the last copy shows."""
         self._size = 0
         self._root = ""
         self._hidden: set[int] = set()
@@ -68,6 +71,7 @@ class ViewIndex:
             finally:
                 self._index.close_store()
             self._size, self._root, self._hidden = size, mark.root_hex, hidden
+            self.erased = len(counting_tombstones(ledger, size=size, hidden=hidden))
         return folder, size
 
     def _has_to_go(self, ledger: Ledger, hidden: set[int], *, size: int) -> bool:

@@ -104,6 +104,12 @@ def erased(tmp_path_factory, served_home):
         yield running
 
 
+def test_an_answer_to_sparql_says_that_something_was_erased(erased, server):
+    asked = "/sparql?query=SELECT%20*%20%7B%20?s%20?p%20?o%20%7D%20LIMIT%201"
+    found = [each.ask("GET", asked).headers["provgraph-erased-records"] for each in (erased, server)]
+    assert found == ["1", "0"]
+
+
 def test_a_walk_goes_on_across_what_was_erased_and_marks_it(erased):
     answer = walk(erased, "churn:2")
     nodes = {each["iri"]: each for each in answer.json["nodes"]}
