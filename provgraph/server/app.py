@@ -36,6 +36,7 @@ from provgraph.server import (
     pages,
     queries,
     records,
+    search,
     sparql,
     trail,
 )
@@ -58,6 +59,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *lineage.ENDPOINTS,
     *queries.ENDPOINTS,
     *pages.ENDPOINTS,
+    *search.ENDPOINTS,
     *linked.ENDPOINTS,
     *log.ENDPOINTS,
     *trail.ENDPOINTS,

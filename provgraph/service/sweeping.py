@@ -22,6 +22,7 @@ from provgraph.capture import journal
 from provgraph.errors import ProvgraphError, StorageError
 from provgraph.index.edges import discard_edges, lineage_folder
 from provgraph.index.store import SCRATCH_PREFIX, open_index
+from provgraph.index.texts import discard_texts, texts_path
 from provgraph.ledger.erasing import Mark, scrub, settle
 from provgraph.service.home import readable_ledger, temporary_index, writable_ledger
 from provgraph.service.visibility import open_visibility
@@ -108,6 +109,7 @@ def _sweep_index(settings: Settings) -> None:
             with open_index(folder, wait_s=settings.index_wait_s) as index:
                 index.discard()
                 discard_edges(lineage_folder(folder))
+                discard_texts(texts_path(folder))
 
 
 def keep_visibility(settings: Settings) -> None:

@@ -152,6 +152,15 @@ def requests():
         for direction in ("up", "down"):
             pairs = urlencode({"thing": thing, "direction": direction})
             yield f"lineage {direction} {thing[-14:]}", "GET", f"/lineage?{pairs}", {}
+    for search in (
+        "",
+        f"q={WORD}",
+        "q=train",
+        "kind=model",
+        f"metric={WORD}_auc",
+        f"project={WORD}",
+    ):
+        yield f"search {search}", "GET", f"/search?{search}", {}
     yield "running queries", "GET", "/queries/running", {}
     yield "trail", "GET", f"/trail?about={WORD}", {}
 
