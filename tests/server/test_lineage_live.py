@@ -106,7 +106,9 @@ def erased(tmp_path_factory, served_home):
 
 def test_an_answer_to_sparql_says_that_something_was_erased(erased, server):
     asked = "/sparql?query=SELECT%20*%20%7B%20?s%20?p%20?o%20%7D%20LIMIT%201"
-    found = [each.ask("GET", asked).headers["provgraph-erased-records"] for each in (erased, server)]
+    found = [
+        each.ask("GET", asked).headers["provgraph-erased-records"] for each in (erased, server)
+    ]
     assert found == ["1", "0"]
 
 
