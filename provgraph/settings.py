@@ -77,7 +77,7 @@ TABLE: Final = (
         name="profile_s",
         default="10",
         unit="seconds",
-        help="After which the columns of a table that are left are not profiled.",
+        help="CPU time after which the columns of a table that are left are not profiled.",
     ),
     Setting(
         name="profile_values",

@@ -16,9 +16,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from provgraph.capture import open_runs
+from provgraph.capture.code import probe_code
 from provgraph.capture.facts import Told
 from provgraph.capture.identifiers import new_id
 from provgraph.capture.open_runs import current_run
+from provgraph.capture.profiled import Attachments, profile_bytes
 from provgraph.capture.recorder import Recorder
 from provgraph.capture.scope import Scope, harmless
 from provgraph.capture.sinks import Receipt, Sink
@@ -33,11 +35,13 @@ from provgraph.capture.values import (
     plain_text,
     whole_number,
 )
+from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import CaptureError
 from provgraph.loading import import_lock
-from provgraph.records import Agent, Evaluation, Missing
+from provgraph.records import Agent, Evaluation, GoldenPredictions, Missing
 
 if TYPE_CHECKING:
+    from provgraph.capture.predictions import Compared
     from provgraph.capture.profiling.limits import Limits
 
 __all__ = ["Run", "RunFactory", "current_run"]
@@ -88,6 +92,7 @@ class Run(Scope):
                 clock=clock,
                 monotonic=monotonic,
             )
+        self._began_at_s = time.time()  # as files have it, whatever clock was given
         self._sink = sink
         self._environ = environ
         self.is_over = False
@@ -151,7 +156,10 @@ class Run(Scope):
         data: Any,
         *,
         metric: str,
-        value: Any,
+        value: Any = None,
+        y_true: Any = None,
+        y_pred: Any = None,
+        role: str | None = None,
         interval: tuple[float, float] | tuple[float, float, float] | None = None,
         interval_method: str | None = None,
         n: int | None = None,
@@ -167,7 +175,13 @@ class Run(Scope):
             model: handle, path, object, or the name of something this run recorded.
             data: the same.
             metric: name, such as `roc_auc`.
-            value: the measured value.
+            value: the measured value; with `y_true` and `y_pred` it may be left out where the
+                metric is one that provgraph computes: accuracy, balanced_accuracy, f1_macro,
+                log_loss, brier, roc_auc, mae, rmse, r2, spearman.
+            y_true: what was true: one class or number a row.
+            y_pred: what the model said of the same rows: classes, probabilities of the class 1, or
+                numbers. Counted and profiled; rows are not kept.
+            role: what the data was to the model: train, validation or test.
             interval: (low, high) or (low, high, level).
             interval_method: such as `bootstrap, 1000 resamples`.
             n: number of examples measured on.
@@ -179,7 +193,7 @@ class Run(Scope):
             test: a statistical test and its result, in words.
             unknown: kept as a note.
         """
-        name, measured = plain_name(metric), metric_value(value)
+        name = plain_name(metric)
 
         def read(field: str, how: Callable[[Any], R], given: Any) -> R | None:
             # One argument that makes no sense costs itself, not what was measured.
@@ -190,6 +204,17 @@ class Run(Scope):
                 self._told.lost(f"{name} {field}", reason.removeprefix(f"{field}: "))
                 return None
 
+        compared, predictions = self._compared(name, y_true, y_pred)
+        if value is None and compared is not None and name in compared.metrics:
+            value = compared.metrics[name]
+        if value is None:
+            raise CaptureError(
+                f"evaluate {name}: expected a value, or y_true and y_pred and a metric that can be"
+                " computed from them"
+            )
+        measured = metric_value(value)
+        if n is None and compared is not None:
+            n = compared.n
         judged = read("threshold", lambda bound: judge(name, measured, bound), threshold)
         bounds = read("interval", _bounds, interval)
         evaluation = Evaluation(
@@ -207,9 +232,85 @@ class Run(Scope):
             implementation=read("implementation", _function_name, implementation),
             test=read("test", plain_text, test),
             at=self._told.now(),
+            role=read("role", plain_text, role),
+            standard={} if compared is None else compared.metrics,
+            outcomes=None
+            if compared is None or compared.outcomes is None
+            else sha256_bytes(compared.outcomes),
+            predictions=predictions,
         )
+        if compared is not None and compared.outcomes is not None:
+            self._told.attach({sha256_bytes(compared.outcomes): compared.outcomes})
         self._record("evaluation", evaluation)
         self._note_unknown("evaluate", unknown)
+
+    @harmless(lambda: None)
+    def golden(self, name: str, /, ids: Any, predictions: Any, *, model: Any = None) -> None:
+        """Record what a model says of a golden set: rows that stay the same from run to run.
+
+        Where two runs differ on it, their model or code does, and not their data.
+
+        Args:
+            name: of the set, such as `golden-2026`.
+            ids: what names each row, once; kept as hashes.
+            predictions: a class, a number, or a row of scores for each id. Of more than 10,000
+                those with the smallest hashes are kept.
+            model: handle, path, object, or the name of something this run recorded.
+        """
+        with import_lock:
+            from provgraph.capture import predictions as predicted
+
+        content, count, kept = predicted.golden_bytes(ids, predictions)
+        attachments: Attachments = {sha256_bytes(content): content}
+        profile = self._profile_of(f"golden set {plain_text(name)}", {"prediction": predictions})
+        golden = GoldenPredictions(
+            name=plain_text(name),
+            model=None if model is None else self._existing(model, "model"),
+            n=count,
+            kept=kept,
+            attachment=sha256_bytes(content),
+            profile=profile,
+            at=self._told.now(),
+        )
+        self._told.attach(attachments)
+        self._record("golden", golden)
+
+    def _compared(
+        self, name: str, y_true: Any, y_pred: Any
+    ) -> tuple[Compared | None, Digest | None]:
+        """Return predictions compared with the truth, and the digest of their profile."""
+        if y_true is None and y_pred is None:
+            return None, None
+        limits = self._told.limits
+        try:
+            with import_lock:
+                from provgraph.capture import predictions as predicted
+
+            if y_true is None or y_pred is None:
+                raise CaptureError("y_true and y_pred: expected both or none of them")
+            compared = predicted.compare(
+                y_true, y_pred, lists_values=limits is None or limits.lists_values
+            )
+            columns = predicted.columns(y_true, y_pred)
+        except Exception as error:
+            reason = str(error) if isinstance(error, CaptureError) else describe_error(error)
+            self._told.lost(f"{name} predictions", reason)
+            return None, None
+        return compared, self._profile_of(f"predictions of {name}", columns, label="y_true")
+
+    def _profile_of(self, what: str, table: Any, *, label: str | None = None) -> Digest | None:
+        if self._told.limits is None:
+            return None
+        try:
+            data = profile_bytes(table, limits=self._told.limits, label=label)
+        except CaptureError as error:
+            self._told.say(f"no profile of {what}: {error}")
+            return None
+        if data is None:
+            return None
+        digest = sha256_bytes(data)
+        self._told.attach({digest: data})
+        return digest
 
     # ---- life cycle ------------------------------------------------------------------------------
     @harmless(lambda: None)
@@ -259,7 +360,22 @@ class Run(Scope):
     @harmless(lambda: None)
     def _end_run(self, error: BaseException | None) -> None:
         open_runs.withdraw(self)
+        self._told.attempt("code", self._record_code)
         self.receipt = self._told.end(error)
+
+    def _record_code(self) -> None:
+        # At the end: by then all modules that the run needs have been loaded.
+        code = probe_code(began_at_s=self._began_at_s)
+        if code is None:
+            return
+        if code.content is not None:
+            digest = sha256_bytes(code.content)
+            self._told.attach({digest: code.content})
+            self._record("code", digest)
+        if code.left_out:
+            shown = "; ".join(code.left_out[:5])
+            more = f"; and {len(code.left_out) - 5} more" if len(code.left_out) > 5 else ""
+            self._record("missing", Missing(field="code", reason=shown + more))
 
     def _parent_id(self, parent: Any) -> str:
         return parent.id if isinstance(parent, Run) else plain_text(parent).rsplit("/", 1)[-1]

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from provgraph.capture import things
 from provgraph.capture.identifiers import new_id
+from provgraph.capture.profiled import Attachments, with_profile
 from provgraph.capture.profiling.limits import limits_of
 from provgraph.capture.recorder import say
 from provgraph.capture.run import Run, RunFactory
@@ -26,10 +27,9 @@ from provgraph.capture.values import (
     plain_name,
     whole_number,
 )
+from provgraph.errors import CaptureError
 from provgraph.loading import import_lock
-from provgraph.records import (
-    Observation,
-)
+from provgraph.records import Entity, Observation
 from provgraph.service.guarding import guarded, usable_settings
 from provgraph.service.later import (
     activity_iri,
@@ -173,8 +173,10 @@ def _script_name() -> str:
 def observe(
     model: Any,
     *,
-    metric: str,
-    value: Any,
+    metric: str | None = None,
+    value: Any = None,
+    inputs: Any = None,
+    outputs: Any = None,
     n: int | None = None,
     interval: tuple[float, float] | None = None,
     threshold: float | str | None = None,
@@ -188,8 +190,11 @@ def observe(
 
     Args:
         model: as for `deploy`.
-        metric: what was measured.
+        metric: what was measured; without it this records a window of what went in and came out.
         value: the measured value.
+        inputs: the table of inputs that the model was given in the window; digested and profiled
+            (docs/profiles.md), its rows are not kept.
+        outputs: what the model said of them, likewise.
         n: on how many examples.
         interval: (low, high).
         threshold: number or comparison; a bare number means at least, or at most for errors.
@@ -201,9 +206,26 @@ def observe(
         note: a remark.
     """
     at = datetime.now(UTC)
+    if inputs is not None and data is not None:
+        raise CaptureError("observe: data and inputs are the same; hand over one of them")
+    if (metric is None) != (value is None) or (
+        metric is None and inputs is None and outputs is None
+    ):
+        raise CaptureError(
+            "observe: expected metric= with value=, or inputs= and outputs= of a window, or both"
+        )
+    attachments: Attachments = {}
+    window_in = _window("inputs", inputs, attachments)
+    window_out = _window("outputs", outputs, attachments)
+    if metric is None:
+        # A window of which nothing was measured has been seen: its rows are the figure.
+        metric, seen = "rows", window_in or window_out
+        value = None if seen is None else seen.rows
+        if value is None:
+            raise CaptureError("observe: expected inputs or outputs with a number of rows")
     name, measured = plain_name(metric), metric_value(value)
     text, met = judge(name, measured, threshold)
-    observed = None
+    observed = window_in
     if data is not None:
         observed = things.entity_of(data, default_kind=None, role=None, given={})
     start, end = (
@@ -230,8 +252,22 @@ def observe(
         window_start=start,
         window_end=end,
         data=observed,
+        outputs=window_out,
         by=agent_of(by),
         at=at,
         notes=notes_of(note, at),
     )
-    return record_later("observe", observation, called=called)
+    return record_later("observe", observation, called=called, attachments=attachments)
+
+
+def _window(what: str, table: Any, attachments: Attachments) -> Entity | None:
+    """Return the inputs or outputs of a window as an entity with its profile."""
+    if table is None:
+        return None
+    entity = things.entity_of(table, default_kind=None, role=None, given={})
+    settings = usable_settings()
+    limits = None if settings is None else limits_of(settings)
+    profiled = with_profile(entity, table, limits=limits, attachments=attachments)
+    for unknown in profiled.missing:
+        say(f"observe: {unknown.field} of {what}: {unknown.reason}")
+    return profiled

@@ -64,13 +64,21 @@ class RemoteLedger:
         run, attachments = state.run()
         return self._post("run", state.record_id, run, attachments=attachments)
 
-    def write(self, kind: str, record: LaterFact, *, record_id: str, called: str | None) -> Receipt:
+    def write(
+        self,
+        kind: str,
+        record: LaterFact,
+        *,
+        record_id: str,
+        called: str | None,
+        attachments: Mapping[Digest, bytes] | None = None,
+    ) -> Receipt:
         """Deliver a later fact; `called` is what its model goes by, looked up there.
 
         Raises:
             StorageError, RefusedError: as for `seal`.
         """
-        return self._post(kind, record_id, record, called=called)
+        return self._post(kind, record_id, record, called=called, attachments=attachments)
 
     def _post(
         self,

@@ -7,6 +7,7 @@ server it is kept there first and delivered. What a name means is looked up as l
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from provgraph.capture.run import Run
 from provgraph.capture.sinks import Receipt
 from provgraph.capture.things import Handle
 from provgraph.capture.values import plain_text
+from provgraph.digests import Digest
 from provgraph.errors import CaptureError, LedgerError, UntrustedError
 from provgraph.loading import import_lock
 from provgraph.recordable import AboutThing, LaterFact
@@ -23,7 +25,13 @@ from provgraph.records import Agent, Entity, Missing, Note
 from provgraph.settings import Settings, load
 
 
-def record_later(what: str, record: LaterFact, *, called: str | None) -> Receipt | None:
+def record_later(
+    what: str,
+    record: LaterFact,
+    *,
+    called: str | None,
+    attachments: Mapping[Digest, bytes] | None = None,
+) -> Receipt | None:
     """Write a later fact; keep it on disk where the ledger cannot take it now.
 
     `called` is what the caller called the thing it is about, where that must be looked up.
@@ -36,7 +44,9 @@ def record_later(what: str, record: LaterFact, *, called: str | None) -> Receipt
     settings = load(os.environ)
     if settings.server:
         # On this disk first; the thread that delivers takes it from there.
-        recovery.spool(settings, record, record_id=record.id, called=called)
+        recovery.spool(
+            settings, record, record_id=record.id, called=called, attachments=attachments
+        )
         return deliver_soon(settings, record.id)
     try:
         found = record
@@ -46,9 +56,11 @@ def record_later(what: str, record: LaterFact, *, called: str | None) -> Receipt
         unknown = () if isinstance(found, AboutThing) else found.model.missing
         for missing in (*found.missing, *unknown):
             say(f"{what}: {missing.field} is not known: {missing.reason}")
-        return recording.write_record(settings, found, record_id=record.id)
+        return recording.write_record(settings, found, record_id=record.id, attachments=attachments)
     except (LedgerError, UntrustedError, OSError) as error:
-        path = recovery.spool(settings, record, record_id=record.id, called=called)
+        path = recovery.spool(
+            settings, record, record_id=record.id, called=called, attachments=attachments
+        )
         say(
             f"{what} is not in the ledger yet: {error}. It is kept in {path};"
             " `provgraph recover` seals it"

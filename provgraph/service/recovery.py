@@ -7,7 +7,7 @@ is taken over by its lock, so of two that look at once one seals it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from provgraph.capture.facts import Fact, decode, encode
 from provgraph.capture.sinks import Receipt
 from provgraph.capture.state import RunState, replay
 from provgraph.capture.values import describe_error
+from provgraph.digests import Digest, sha256_bytes
 from provgraph.errors import FormatError, ProvgraphError
 from provgraph.recordable import LATER_FACTS, LaterFact
 from provgraph.service.home import writable_ledger
@@ -98,7 +99,12 @@ def waiting(settings: Settings) -> list[Waiting]:
 
 
 def spool(
-    settings: Settings, record: LaterFact, *, record_id: str, called: str | None = None
+    settings: Settings,
+    record: LaterFact,
+    *,
+    record_id: str,
+    called: str | None = None,
+    attachments: Mapping[Digest, bytes] | None = None,
 ) -> Path:
     """Keep a later fact on disk that the ledger could not take; `recover` seals it.
 
@@ -111,6 +117,8 @@ def spool(
     fact: Fact = {"f": "record", "kind": kind, "record": record_id, "value": encode(record)}
     if called is not None:
         fact["called"] = called
+    if attachments:
+        fact["attachments"] = [data.decode() for data in attachments.values()]
     home = settings.journal_folder
     kept = journal.Journal(f"{kind}-{record_id}", home, otherwise=journal.fallback_folder)
     kept.write(journal.line_of(fact))
@@ -165,13 +173,19 @@ def _write_spooled(settings: Settings, fact: Fact) -> Receipt:
     record: LaterFact = decode(kind, fact["value"])
     record_id = decode(str, fact["record"])
     called = decode(str, fact["called"]) if "called" in fact else None
+    texts = decode(tuple[str, ...], fact.get("attachments", []))
+    attachments = {sha256_bytes(text.encode()): text.encode() for text in texts}
     if settings.server:
         from provgraph.service.delivery import RemoteLedger
 
         return RemoteLedger(settings).write(
-            fact["kind"], record, record_id=record_id, called=called
+            fact["kind"],
+            record,
+            record_id=record_id,
+            called=called,
+            attachments=attachments,
         )
     if called is not None:
         with writable_ledger(settings) as ledger:
             record = about(ledger, record, called)
-    return write_record(settings, record, record_id=record_id)
+    return write_record(settings, record, record_id=record_id, attachments=attachments)

@@ -19,6 +19,7 @@ from tests.bench import (
     group_commit,
     index,
     parts,
+    profiles,
     recording,
     report,
     sealing,
@@ -44,8 +45,8 @@ SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "checking": checking.run,
     "starting": starting.run,
     "serving": serving.run,
+    "profiles": profiles.run,
 }
-
 
 # What looks at the stores that recording fills, and what compares with MLflow.
 _OF_STORES = frozenset({"parts", "disk", "index", "export_verify", "starting"})

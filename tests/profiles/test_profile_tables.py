@@ -168,7 +168,7 @@ def test_a_big_table_is_sampled_and_says_so():
 
 def test_a_spent_budget_leaves_columns_out_and_says_so():
     clock = iter(range(1_000))
-    profile = profiled(random_frame(100), limits=Limits(seconds=2.5), monotonic=lambda: next(clock))
+    profile = profiled(random_frame(100), limits=Limits(seconds=2.5), clock=lambda: next(clock))
     assert len(profile.columns) == 3
     assert "columns from the 4. on are left out: the budget of 2.5 s" in profile.notes[0]
     assert profile.associations == ()

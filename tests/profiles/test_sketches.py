@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provgraph.capture.profiling.hashing import registers_of as registers_of_array
 from provgraph.errors import FormatError
 from provgraph.profiles.distinct import estimate, fold_registers, merge_registers, write_registers
 from provgraph.profiles.values import Frequent, key_of, merge_frequent, ordered
@@ -38,6 +40,16 @@ def test_folded_registers_are_those_of_the_smaller_sketch(size):
     assert fold_registers(registers_of(range(3_000), size=256), size) == registers_of(
         range(3_000), size=size
     )
+
+
+@pytest.mark.parametrize("count", [0, 100, 5_000, 400_000])
+def test_registers_made_of_many_hashes_at_once_are_those_of_the_definition(count):
+    hashes = np.random.default_rng(0).integers(0, 2**64, count, np.uint64)
+    ranks = [0] * 256
+    for value in hashes.tolist():
+        rest = value >> 8
+        ranks[value & 255] = max(ranks[value & 255], (rest & -rest).bit_length() if rest else 57)
+    assert registers_of_array(hashes, 256) == ranks
 
 
 def test_merged_registers_are_those_of_all_items():

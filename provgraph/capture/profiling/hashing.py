@@ -92,6 +92,18 @@ def registers_of(hashes: Array, size: int) -> list[int]:
     import numpy as np
 
     bits = size.bit_length() - 1
+    if len(hashes) > 64 * size:
+        # Only high ranks decide where there are many hashes: one of sixteen is enough to look at,
+        # unless a register would stay empty.
+        high = _highest_ranks(hashes[hashes & np.uint64(0xF << bits) == 0], size, bits)
+        if min(high) > 0:
+            return high
+    return _highest_ranks(hashes, size, bits)
+
+
+def _highest_ranks(hashes: Array, size: int, bits: int) -> list[int]:
+    import numpy as np
+
     rest = hashes >> np.uint64(bits)
     lowest = rest & (~rest + np.uint64(1))
     # The exponent of a power of two: frexp of 2^n is n + 1, which is the rank.
