@@ -17,6 +17,7 @@ SECTIONS = [
     "## Many producers at once",
     "## Disk",
     "## Index and questions",
+    "## Lineage",
     "## Export and verify",
     "## Checking a ledger",
     "## Where checking takes its time",

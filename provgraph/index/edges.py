@@ -74,7 +74,7 @@ LAYOUT: Final = zlib.crc32(repr((1, _TABLES, _INDEXES, KINDS, FACTS, NAMES)).enc
 
 _TOMBSTONES: Final = f"{vocab.ID}tombstone/"
 _BUSY_TIMEOUT_S: Final = 30.0
-_CACHE_KIB: Final = 64 * 1024
+_CACHE_KIB: Final = {"ro": 8 * 1024, "rw": 64 * 1024}
 # Entries per transaction.
 BATCH: Final = 500
 _CURRENT: Final = "current"
@@ -521,7 +521,7 @@ def _connected(path: Path, *, mode: str) -> sqlite3.Connection:
     )
     db.execute("PRAGMA trusted_schema = OFF")
     db.execute("PRAGMA cell_size_check = ON")
-    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB[mode]}")
     db.execute("PRAGMA synchronous = NORMAL")
     return db
 

@@ -116,7 +116,7 @@ class LineageGraph:
         """Ask `steps` for what is one step away: arrays where there are any, else the file."""
         self.file = file
         self.as_of = EVER if as_of is None else as_of
-        self._steps: Steps = file if steps is None else steps
+        self.steps: Steps = file if steps is None else steps
 
     # ---- questions ---------------------------------------------------------------------------------
     def upstream(
@@ -205,7 +205,7 @@ class LineageGraph:
     # ---- by number -----------------------------------------------------------------------------------
     def step(self, level: Collection[int], *, up: bool) -> set[int]:
         """Return what is one step away."""
-        return self._steps.step(level, up=up, as_of=self.as_of)
+        return self.steps.step(level, up=up, as_of=self.as_of)
 
     def levels(
         self,
@@ -216,7 +216,7 @@ class LineageGraph:
         max_things: int = MAX_THINGS,
     ) -> tuple[Levels, bool]:
         """Return what is 0, 1, 2, … steps away, and whether a limit ended the walk before its end."""
-        return self._steps.levels(
+        return self.steps.levels(
             roots,
             up=up,
             as_of=self.as_of,

@@ -12,7 +12,15 @@ from datetime import UTC, datetime
 
 from tests.bench.results import FULL, Scale, Section, Table, Target
 
-_VERSIONS = ("provgraph", "mlflow", "sqlalchemy", "pyoxigraph", "oxigraph", "cryptography")
+_VERSIONS = (
+    "provgraph",
+    "mlflow",
+    "sqlalchemy",
+    "pyoxigraph",
+    "oxigraph",
+    "rustworkx",
+    "cryptography",
+)
 
 _HEAD = """\
 # Speed and size

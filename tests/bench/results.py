@@ -47,6 +47,9 @@ class Scale:
     indexed: int  # entries of an index that is checked against its ledger
     leaves: int  # of a tree in which entries are proved
     serving_s: float  # that clients record over HTTP
+    organisations: tuple[int, ...]  # quads of each synthetic organisation, smallest first
+    stored_quads: int  # up to here an organisation is put into Oxigraph as well
+    planted: tuple[int, int]  # layers and width of the lineage that all of them hold
 
     @property
     def runs(self) -> int:
@@ -63,6 +66,9 @@ FULL = Scale(
     indexed=30_000,
     leaves=10_000_000,
     serving_s=60.0,
+    organisations=(1_000_000, 10_000_000, 50_000_000),
+    stored_quads=10_000_000,
+    planted=(200, 100),
 )
 QUICK = Scale(
     blocks=2,
@@ -73,4 +79,7 @@ QUICK = Scale(
     indexed=20,
     leaves=1_000,
     serving_s=1.0,
+    organisations=(2_000, 4_000),
+    stored_quads=4_000,
+    planted=(4, 5),
 )
