@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from provgraph.cli.asking import add_format, erasures_json, reader, say_erased, say_meant
-from provgraph.cli.output import console, print_csv, print_json, short
+from provgraph.cli.lineage_ways import instant, restriction, run_common, run_path
+from provgraph.cli.output import console, counted, print_csv, print_json, short
 from provgraph.errors import UsageError
 from provgraph.query.erasures import Erasure, is_wholly_erased
 from provgraph.query.lineage import Lineage, Node, usage_roles
@@ -32,14 +33,46 @@ def add_lineage(commands: Any, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         "lineage",
         help=text,
-        description="Show what a thing was made from (--up) or what was made from it (--down).",
-        epilog="Example: provgraph lineage churn:3 --up",
+        description="Show what a thing was made from (--up) or what was made from it (--down); a"
+        " shortest way between two things (--to); what several were made from (--common). --kind,"
+        " --project, --since and --until say which things are in the answer; what stands on the way"
+        " to them is shown, too. --as-of asks the ledger as it was, and gives the same for ever.",
+        epilog="Example: provgraph lineage churn:3 --up;"
+        " provgraph lineage calls.csv --down --kind model --kind deployment;"
+        " provgraph lineage churn:3 --to customers.csv;"
+        " provgraph lineage churn:3 --common churn:2 --as-of 2026-03-01",
     )
     parser.add_argument("thing", help="name, name:version, digest, path, run id or IRI")
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--up", action="store_true", help="to its origins (default)")
     way.add_argument("--down", action="store_true", help="to what depends on it")
+    way.add_argument("--to", metavar="THING", help="a shortest way between it and THING")
+    way.add_argument(
+        "--common",
+        action="append",
+        metavar="THING",
+        help="what it and THING were both made from, nearest first; repeatable",
+    )
     parser.add_argument("--depth", type=int, metavar="N", help="at most N levels")
+    parser.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        help="things of this kind: dataset, model, features, evaluation, deployment…; repeatable",
+    )
+    parser.add_argument(
+        "--project",
+        action="append",
+        default=[],
+        help="things that records of this project speak of; repeatable",
+    )
+    parser.add_argument(
+        "--since", type=instant, metavar="TIME", help="things made at or after this time"
+    )
+    parser.add_argument("--until", type=instant, metavar="TIME", help="things made before it")
+    parser.add_argument(
+        "--as-of", metavar="SIZE|TIME", help="as of this ledger size, or of this time"
+    )
     parser.add_argument("--all", action="store_true", help="fold nothing")
     add_format(parser)
     parser.set_defaults(run=run_lineage)
@@ -50,11 +83,24 @@ def run_lineage(arguments: argparse.Namespace) -> int:
     """Walk and print."""
     if arguments.depth is not None and arguments.depth < 0:
         raise UsageError(f"--depth: expected 0 or more levels, found {arguments.depth}")
+    only = restriction(arguments)
+    if arguments.to is not None:
+        return run_path(arguments)
+    if arguments.common:
+        return run_common(arguments, only)
     with reader() as opened:
-        found = opened.walk(arguments.thing, up=not arguments.down, max_depth=arguments.depth)
+        size = opened.size_as_of(arguments.as_of)
+        found = opened.walk(
+            arguments.thing,
+            up=not arguments.down,
+            max_depth=arguments.depth,
+            only=only,
+            as_of=size,
+        )
         activities = {each for edge in found.edges for each in edge.activities}
         roles = usage_roles(opened.index.select, activities)
-        size, meant = opened.ledger_size, list(opened.meant)
+        size = opened.ledger_size if size is None else size
+        meant = list(opened.meant)
         erased = opened.erased(found.nodes)
     if arguments.format == "json":
         print_json(_json(found, roles, size, erased))
@@ -77,7 +123,22 @@ def run_lineage(arguments: argparse.Namespace) -> int:
             f"[dim]{len(found.nodes)} things, {len(found.edges)} {edges} at ledger size {size}"
             f"{'; cut by a limit' if found.is_cut else ''}[/dim]"
         )
+        _say_restricted(found)
     return 0
+
+
+def _say_restricted(found: Lineage) -> None:
+    if found.matches is None:
+        return
+    console().print(
+        f"[dim]{counted(len(found.matches), 'thing')} as asked for, the others stand on the way"
+        f"{'' if found.matches else ': nothing recorded matches'}[/dim]"
+    )
+    if found.untimed:
+        console().print(
+            f"[yellow]{counted(found.untimed, 'thing')} left out[/yellow]: nobody recorded when they"
+            " were made"
+        )
 
 
 def _print_tree(
@@ -206,8 +267,12 @@ def _json(
     size: int,
     erased: Mapping[str, tuple[Erasure, ...]],
 ) -> dict[str, Any]:
+    restricted = {}
+    if found.matches is not None:
+        restricted = {"matches": sorted(found.matches), "untimed": found.untimed}
     return {
         "ledger_size": size,
+        **restricted,
         "erased": {iri: erasures_json(each) for iri, each in erased.items()},
         "is_cut": found.is_cut,
         "roots": list(found.roots),

@@ -290,6 +290,21 @@ class EdgeFile(Steps):
             )
         }
 
+    def difference(self, other: Path, table: str) -> tuple[tuple[int, str], tuple[int, str]]:
+        """Return how many rows this file has and the other has not, with one of them; and the reverse."""
+        with self._errors():
+            self._db.execute("ATTACH ? AS other", (f"file:{quote(str(other))}?mode=ro",))
+            try:
+                found = []
+                for one, two in (("main", "other"), ("other", "main")):
+                    query = f"SELECT * FROM {one}.{table} EXCEPT SELECT * FROM {two}.{table}"  # noqa: S608 - names of our own
+                    (count,) = self._one(f"SELECT count(*) FROM ({query})")  # noqa: S608
+                    example = self._all(f"{query} LIMIT 1")
+                    found.append((int(count), str(example[0]) if example else ""))
+            finally:
+                self._db.execute("DETACH other")
+        return found[0], found[1]
+
     # ---- writing -----------------------------------------------------------------------------------
     def append(self, entries: Sequence[Entry], *, mark: Watermark) -> None:
         """Put entries in, and move the watermark, in one transaction."""

@@ -1,4 +1,4 @@
-"""What a walk starts from: the contents of a version, what a run made."""
+"""What a name or an IRI means in what a SPARQL index holds, and the contents of a version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ _PREFIXES: Final = (
     f"PREFIX prov: <{vocab.PROV}> PREFIX pg: <{vocab.PG}> PREFIX rdfs: <{vocab.RDFS}>"
 )
 _CONTENT_CLASSES: Final = "pg:Dataset, pg:Model, pg:FeatureSet, pg:File"
-# Contents are the answer where there are any: a run also makes metrics and evaluations.
 _CONTENTS: Final = f"""{_PREFIXES} SELECT DISTINCT ?e WHERE {{{{
   {{it}} {{pattern}} . ?e a ?type . FILTER(?type IN ({_CONTENT_CLASSES})) }}}}"""
 _KNOWN: Final = "SELECT ?p WHERE {{ {it} {{ ?it ?p ?o }} UNION {{ ?s ?p ?it }} }} LIMIT 1"
@@ -22,19 +21,6 @@ _CALLED: Final = f"""{_PREFIXES} SELECT DISTINCT ?it ?type WHERE {{{{
   FILTER(?type IN (pg:Version, pg:Named, pg:Run, {_CONTENT_CLASSES})) }}}} LIMIT 200"""
 # `churn:3` is a version before it is anything else of that label.
 _FIRST: Final = (frozenset({"Version"}), frozenset({"Named"}), frozenset({"Run"}))
-
-
-def entities(select: Select, iris: Sequence[str], *, up: bool = True) -> list[str]:
-    """Return what a walk starts from: the contents of a version, what a run made.
-
-    A run that made nothing stands, upwards, for what it used.
-    """
-    it = values_block("it", iris)
-    made = "?it pg:step*/^prov:wasGeneratedBy ?e"
-    found = _iris(select, _CONTENTS.format(it=it, pattern=made))
-    if up and not found:
-        found = _iris(select, _CONTENTS.format(it=it, pattern="?it pg:step*/prov:used ?e"))
-    return found or versions(select, iris) or list(iris)
 
 
 def versions(select: Select, iris: Sequence[str]) -> list[str]:

@@ -21,7 +21,8 @@ from provgraph.errors import FormatError, NotFoundError, UsageError
 from provgraph.query import erasures, lineage, roots
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node, Select
-from provgraph.query.lineage_graph import LineageGraph
+from provgraph.query.lineage_graph import LineageGraph, Restriction, require_known
+from provgraph.query.lineage_roots import starts
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import READ
 from provgraph.server.headers import LEDGER_SIZE_HEADER
@@ -54,16 +55,27 @@ async def read(call: Call) -> Response:
         )
     depth = None if "depth" not in given else _number(given["depth"], "depth", most=MAX_DEPTH)
     min_size = _number(given.get("min-ledger-size", "0"), "min-ledger-size", most=10**18)
+    as_of = None
+    if "as-of" in given:
+        as_of = _number(given["as-of"], "as-of", most=10**18)
+    only = Restriction(
+        kinds=frozenset(each.lower() for each in given.getlist("kind")),
+        projects=frozenset(given.getlist("project")),
+    )
     tombstones = await counting(call)
 
     def walk(select: Select, graph: LineageGraph) -> _Walked:
         up = direction == "up"
-        start = roots.entities(select, _meant(select, thing), up=up)
-        found = lineage.walk(graph, start, up=up, max_depth=depth, max_nodes=MAX_NODES)
+        start = starts(graph, _meant(select, thing), up=up)
+        if as_of is not None:
+            require_known(graph, start)
+        found = lineage.walk(graph, start, up=up, max_depth=depth, max_nodes=MAX_NODES, only=only)
         erased = erased_in(select, found.nodes, tombstones=tombstones)
         return _Walked(found=found, erased=erased)
 
-    walked, size = await with_lineage(call, walk, min_ledger_size=min_size)
+    walked, size = await with_lineage(
+        call, walk, as_of=as_of, min_ledger_size=max(min_size, as_of or 0)
+    )
     found = walked.found
     body = {
         "roots": list(found.roots),
@@ -71,6 +83,8 @@ async def read(call: Call) -> Response:
         "depth": depth,
         "isCut": found.is_cut,
         "ledgerSize": size,
+        "asOf": as_of,
+        "matches": None if found.matches is None else sorted(found.matches),
         "nodes": [
             _node(node, walked.erased.get(iri, ())) for iri, node in sorted(found.nodes.items())
         ],
@@ -166,6 +180,12 @@ SCHEMA: Final[Mapping[str, Any]] = {
         "depth": {"type": ["integer", "null"]},
         "isCut": {"type": "boolean", "description": "whether a limit ended the walk"},
         "ledgerSize": {"type": "integer"},
+        "asOf": {"type": ["integer", "null"]},
+        "matches": {
+            "type": ["array", "null"],
+            "items": {"type": "string"},
+            "description": "what a restriction asked for; the other nodes stand on the way there",
+        },
         "nodes": {
             "type": "array",
             "items": {
@@ -220,6 +240,15 @@ ENDPOINTS: Final = (
                 name="depth",
                 help="so many steps and no more",
                 schema={"type": "integer", "minimum": 0, "maximum": MAX_DEPTH},
+            ),
+            Parameter(
+                name="as-of",
+                help="what the first so many ledger entries say: the same for ever",
+                schema={"type": "integer", "minimum": 0},
+            ),
+            Parameter(name="kind", help="things of this kind, such as model; repeatable"),
+            Parameter(
+                name="project", help="things that records of this project speak of; repeatable"
             ),
             Parameter(
                 name="min-ledger-size",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from provgraph import terms, vocab
-from provgraph.errors import DamagedIndexError, UsageError
+from provgraph.errors import DamagedIndexError
 from provgraph.index.pool import QueryTimeoutError, Request
 from provgraph.index.store import Row, Solutions
 from provgraph.query.asking import Ask
@@ -48,16 +48,15 @@ async def with_lineage(
 ) -> tuple[Found, int]:
     """Run a question that walks too, over the lineage index of what the caller sees.
 
+    As of a size, wait for that size as well.
+
     Raises:
         QueryError: over a limit.
         NotFoundError: the snapshot does not come to that size.
-        UsageError: as of a size that it does not come to.
     """
 
     def run(select: Select, snapshot: Snapshot) -> Found:
         size = snapshot.ledger_size
-        if as_of is not None and as_of > size:
-            raise UsageError(f"expected a ledger size of at most {size}, found {as_of}")
         until = size if as_of is None else as_of
         with open_lineage(snapshot.lineage, as_of=until, min_size=size) as graph:
             return ask(select, graph)

@@ -42,11 +42,14 @@ from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
 from provgraph.query.lineage_graph import (
     ALL,
+    CommonAncestor,
     LineageGraph,
+    PathEdge,
     Restriction,
     open_lineage,
     require_known,
 )
+from provgraph.query.lineage_roots import starts
 from provgraph.query.reporting import Entries
 from provgraph.seal.entry import TOMBSTONE, parse_entry
 from provgraph.service import lineage_index
@@ -61,6 +64,9 @@ from provgraph.terms import Term, string
 logger: Final = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
+
+AsOf = str | int | datetime | None
+"""A ledger size, or a time at which it had one; None means now."""
 
 Progress = Callable[[int, int], None]
 """Called with (graphs indexed so far, graphs to index)."""
@@ -122,15 +128,17 @@ class Reader:
         self.meant: list[Meant] = []
         """Names asked for that have meant several things; whoever answers says which was taken."""
 
-    def resolve(self, text: str) -> list[str]:
+    def resolve(self, text: str, *, as_of: int | None = None) -> list[str]:
         """Return the IRIs that somebody means; several where one version has several contents.
+
+        As of a position, a name means what it meant then.
 
         Raises:
             NotFoundError: nothing here goes by that; near names are suggested.
             UsageError: a name that several kinds of things have, too short a part of a digest.
         """
         try:
-            found = resolve(self.names, text)
+            found = resolve(self._names_as_of(as_of), text)
         except NotFoundError as error:
             # The name went with an erased record, and its tombstone may have kept its IRI.
             iris = self._named(text)
@@ -149,6 +157,11 @@ class Reader:
         if found.others:
             self.meant.append(Meant(text=text, iri=found.iris[0], others=found.others))
         return list(found.iris)
+
+    def _names_as_of(self, as_of: int | None) -> Names:
+        if as_of is None:
+            return self.names
+        return ShownNames(self.names, is_shown=lambda index: index < as_of)
 
     def resolve_one(self, text: str) -> str:
         """Return the one IRI that somebody means.
@@ -357,21 +370,94 @@ class Reader:
         up: bool,
         max_depth: int | None,
         only: Restriction = ALL,
-        as_of: int | None = None,
+        as_of: AsOf = None,
     ) -> Lineage:
         """Walk the lineage of a thing; a run stands for what it made.
 
         Raises:
             NotFoundError: nothing here goes by that, or nothing did as of that position.
         """
-        start = self.entities(self.resolve(text), up=up)
+        size = self.size_as_of(as_of)
+        iris = self.resolve(text, as_of=size)
 
         def ask(graph: LineageGraph) -> Lineage:
-            if as_of is not None:
+            start = starts(graph, iris, up=up)
+            if size is not None:
                 require_known(graph, start)
             return lineage.walk(graph, start, up=up, max_depth=max_depth, only=only)
 
-        return self.over_lineage(ask, as_of=as_of)
+        return self.over_lineage(ask, as_of=size)
+
+    def path(
+        self, text: str, other: str, *, as_of: AsOf = None
+    ) -> tuple[tuple[PathEdge, ...], dict[str, Node]]:
+        """Return one of the shortest ways between two things, up or down, and the things on it.
+
+        The way leads from what was made later to what it was made from. Where a name stands for several
+        things, the shortest way between any of them is meant.
+
+        Raises:
+            NotFoundError: nothing here goes by one of them, or no way is recorded.
+        """
+        size = self.size_as_of(as_of)
+        ends = [self.resolve(each, as_of=size) for each in (text, other)]
+
+        def ask(graph: LineageGraph) -> tuple[tuple[PathEdge, ...], dict[str, Node]]:
+            one, two = (starts(graph, each) for each in ends)
+            ways = [
+                way
+                for a in one
+                for b in two
+                for way in (graph.path(a, b), graph.path(b, a))
+                if way is not None
+            ]
+            if not ways:
+                raise NotFoundError(
+                    f"no record says that {text} was made from {other}, or {other} from {text}, in"
+                    " however many steps; what was made elsewhere, unrecorded, is unknown"
+                )
+            way = min(ways, key=len)
+            things = [each for edge in way for each in (edge.child, edge.parent)]
+            return way, lineage.described(graph, things or one)
+
+        return self.over_lineage(ask, as_of=size)
+
+    def common(
+        self, texts: Sequence[str], *, only: Restriction = ALL, as_of: AsOf = None
+    ) -> tuple[tuple[CommonAncestor, ...], dict[str, Node]]:
+        """Return what all of several things were made from, nearest first, with the facts beside it.
+
+        Raises:
+            NotFoundError: nothing here goes by one of them.
+            UsageError: one of them names several things.
+        """
+        size = self.size_as_of(as_of)
+        given = [self.resolve(each, as_of=size) for each in texts]
+
+        def ask(graph: LineageGraph) -> tuple[tuple[CommonAncestor, ...], dict[str, Node]]:
+            start = []
+            for text, iris in zip(texts, given, strict=True):
+                found = starts(graph, iris)
+                if len(found) > 1:
+                    choices = ", ".join(str(content_digest(each) or each) for each in found[:5])
+                    raise UsageError(f"{text} names {len(found)} things; say which: {choices}")
+                start += found
+            shared = graph.common_ancestors(start, only=only)
+            return shared, lineage.described(graph, [each.iri for each in shared])
+
+        return self.over_lineage(ask, as_of=size)
+
+    def size_as_of(self, as_of: AsOf) -> int | None:
+        """Return the ledger size that a size or a time means; None means now.
+
+        Raises:
+            UsageError: neither a size nor a time.
+            NotFoundError: the ledger was never that large, or was empty then.
+        """
+        if as_of is None:
+            return None
+        whole = self.now or self
+        return size_as_of(self.ledger, as_of, times_beside=whole.index.folder)
 
     def over_lineage(
         self, ask: Callable[[LineageGraph], Found], *, as_of: int | None = None
@@ -379,19 +465,18 @@ class Reader:
         """Ask the lineage index, as of a ledger position; built anew where it turns out damaged.
 
         Raises:
-            UsageError: the ledger has not got so many entries.
+            NotFoundError: the ledger has not got so many entries.
         """
-        if as_of is not None and not 0 <= as_of <= self.ledger_size:
-            raise UsageError(
-                f"expected a ledger size of 0 to {self.ledger_size}, found {as_of}: the ledger has"
-                " not got so many entries"
-            )
-        folder = lineage_folder(self.index.folder)
+        as_of = self.size_as_of(as_of)
+        whole = self.now or self
+        folder = lineage_folder(whole.index.folder)
+        if as_of is None and self.now is not None:
+            as_of = self.ledger_size
         try:
             return _asked(folder, ask, as_of)
         except DamagedIndexError as error:
             logger.warning("lineage index damaged, built anew: %s", error)
-            lineage_index.build(self.ledger, folder, size=self.ledger_size)
+            lineage_index.build(self.ledger, folder, size=whole.ledger_size)
             return _asked(folder, ask, as_of)
 
     def describe(self, text: str) -> Description:
@@ -456,7 +541,7 @@ class Reader:
 
         A run that made nothing stands, upwards, for what it used.
         """
-        return roots.entities(self.index.select, iris, up=up)
+        return self.over_lineage(lambda graph: starts(graph, iris, up=up))
 
     def _content(self, text: str) -> list[str]:
         """Find what a canned query is about: one content, run or person."""

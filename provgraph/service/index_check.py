@@ -80,7 +80,7 @@ def check_index(
         IndexUnavailableError: it is in use, or there is no room for a copy of it.
         StorageError: the ledger cannot be read.
     """
-    with _scratch_beside(folder) as scratch:
+    with scratch_beside(folder) as scratch:
         copy = scratch / "copy"
         was_built = not folder.exists()
         if was_built:
@@ -371,7 +371,7 @@ def _build(ledger: Ledger, folder: Path, *, size: int) -> None:
 
 
 @contextlib.contextmanager
-def _scratch_beside(folder: Path) -> Iterator[Path]:
+def scratch_beside(folder: Path) -> Iterator[Path]:
     """Make a scratch folder, on the disk of the index if that can be written: hard links need that."""
     place = folder.parent if os.access(folder.parent, os.W_OK) else None
     try:

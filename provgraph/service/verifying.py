@@ -4,7 +4,8 @@
 10. What was seen elsewhere is a beginning of this ledger: the checkpoint that witnesses saw last, a
     published folder, a checkpoint that somebody kept (a ledger cut short, restored from an old
     backup, or forked).
-11. With `deep`: the index, graph by graph (`provgraph.service.index_check`).
+11. With `deep`: the index, graph by graph (`provgraph.service.index_check`), and the lineage index, row
+    by row (`provgraph.service.lineage_check`).
 12. With `artifacts`: recorded files, hashed again at their places (`provgraph.service.artifacts`).
 
 Nothing is written but the state of an unfinished check, beside the ledger, and the result of step 12.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from provgraph.errors import FormatError, NotFoundError, UntrustedError, UsageError
+from provgraph.index.edges import lineage_folder
 from provgraph.ledger.fsck import LedgerReport, check_ledger
 from provgraph.ledger.fsck_range import Finding
 from provgraph.ledger.fsck_resume import MAX_STATE_BYTES, State, token
@@ -35,6 +37,7 @@ from provgraph.seal.trustfile import TrustFile
 from provgraph.service import artifacts
 from provgraph.service.home import utc_now
 from provgraph.service.index_check import STEP_INDEX, check_index
+from provgraph.service.lineage_check import check_lineage
 from provgraph.service.verification import Passed, Verification
 from provgraph.settings import Settings
 
@@ -271,11 +274,24 @@ def _check_index(
         "graphs": found.graphs,
         "statements": found.statements,
     }
-    if found.findings:
+    if found.findings and not options.go_on:
         return
-    text = f"{found.graphs} graphs of the index say exactly what the ledger says"
+    walks = check_lineage(ledger, lineage_folder(ledger.path.with_name("index")), size=size)
+    if walks is not None:
+        report.findings += walks.findings
+        report.parts["lineage"] = {
+            "folder": walks.folder,
+            "size": walks.size,
+            "things": walks.things,
+            "edges": walks.edges,
+            "hasArrays": walks.has_arrays,
+        }
+    if found.findings or (walks is not None and walks.findings):
+        return
+    edges = "" if walks is None else f", and so do the {walks.edges} edges of the lineage index"
+    text = f"{found.graphs} graphs of the index say exactly what the ledger says{edges}"
     if found.was_built:
-        text = f"no index is here; one was built from the ledger, and its {found.graphs} graphs say the same"
+        text = f"no index is here; one was built from the ledger, and its {found.graphs} graphs say the same{edges}"
     elif found.size < size:
         text = f"{text}; it is {size - found.size} entries behind, and catches up when asked"
     passed(STEP_INDEX, text)

@@ -58,6 +58,30 @@ def test_a_walk_that_is_cut_says_so(server):
     assert (cut.json["isCut"], edges(cut)) == (True, {(content(MODEL), content(DATA))})
 
 
+def test_a_restriction_says_what_matches_and_keeps_the_way_there(server):
+    answer = walk(server, "raw", direction="down", kind="model")
+    assert answer.json["matches"] == sorted([content(MODEL), content(OLD)])
+    assert {each["iri"] for each in answer.json["nodes"]} == {
+        *answer.json["matches"],
+        content(DATA),
+        content(RAW),
+    }
+    assert walk(server, "raw", direction="down").json["matches"] is None
+    nobody = walk(server, "raw", direction="down", project="nobody")
+    assert (nobody.json["matches"], len(nobody.json["nodes"])) == ([], 1)
+
+
+def test_the_past_is_asked_by_ledger_size(server):
+    early = walk(server, "raw", direction="down", **{"as-of": 3})
+    assert early.json["asOf"] == 3
+    assert edges(early) == {(content(DATA), content(RAW))}
+    size = early.json["ledgerSize"]
+    assert edges(walk(server, "raw", direction="down", **{"as-of": size})) == edges(
+        walk(server, "raw", direction="down")
+    )
+    assert walk(server, "churn:2", **{"as-of": 1}).status == 404
+
+
 def test_a_name_of_several_contents_starts_from_all_of_them(server):
     assert set(walk(server, "churn").json["roots"]) == {content(MODEL), content(OLD)}
 
@@ -79,6 +103,8 @@ def test_a_name_of_several_runs_asks_which(server):
         ("thing=churn:2&depth=-1", 400),
         ("thing=churn:2&depth=1001", 400),
         ("thing=churn:2&depth=x", 400),
+        ("thing=churn:2&as-of=soon", 400),
+        ("thing=churn:2&as-of=1000000", 404),
         ("thing=urn:a%3Eb", 400),
         ("thing=x%22%20%7D%20%7B", 404),
     ],

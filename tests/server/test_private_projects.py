@@ -161,6 +161,11 @@ def requests():
         f"project={WORD}",
     ):
         yield f"search {search}", "GET", f"/search?{search}", {}
+    for more in ({"kind": "model"}, {"project": WORD}, {"project": "churn"}, {"as-of": 2}):
+        for thing in (SHARED, f"{WORD}-model:1", "churn:1"):
+            pairs = urlencode({"thing": thing, "direction": "down", **more})
+            name = f"lineage with {next(iter(more))} {next(iter(more.values()))} {thing[-6:]}"
+            yield name, "GET", f"/lineage?{pairs}", {}
     yield "running queries", "GET", "/queries/running", {}
     yield "trail", "GET", f"/trail?about={WORD}", {}
 

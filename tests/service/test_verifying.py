@@ -214,6 +214,66 @@ def test_an_index_that_still_holds_what_was_erased_is_found(history: Path) -> No
     assert verify(history).findings == []
 
 
+# ---- the lineage index ---------------------------------------------------------------------------------
+ROW_CHANGES = {
+    "an edge that no record states": "INSERT INTO edge VALUES (1, 0, 2, 0, 0)",
+    "an edge that is gone": "DELETE FROM edge WHERE rowid_like = 1",
+    "an edge that holds since another entry": "UPDATE edge SET position = position + 1 WHERE kind = 0",
+    "a fact that is gone": "DELETE FROM fact WHERE code = 3",
+    "a thing of another name": "UPDATE thing SET iri = iri || 'x' WHERE id = 3",
+}
+
+
+@pytest.mark.parametrize("change", ROW_CHANGES)
+def test_a_changed_row_of_the_lineage_index_is_found(history: Path, change: str) -> None:
+    statement = ROW_CHANGES[change].replace(
+        "rowid_like = 1", "(child, kind, parent) IN (SELECT child, kind, parent FROM edge LIMIT 1)"
+    )
+    (path,) = (history / "lineage").glob("edges-*.db")
+    with sqlite3.connect(path) as db:
+        assert db.execute(statement).rowcount >= 1
+    db.close()
+    found = verify(history, go_on=True).findings
+    assert {each.step for each in found} == {11}
+    assert all("`provgraph reindex` builds it anew" in each.message for each in found)
+    reindex(load())
+    report = verify(history)
+    assert report.findings == []
+    assert report.parts["lineage"]["size"] == report.size
+    assert "edges of the lineage index" in report.steps[-1].text
+
+
+@pytest.mark.parametrize("place", [64, -4, "another"])
+def test_changed_arrays_of_the_lineage_index_are_found(
+    history: Path, place: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provgraph.index.edge_arrays.MIN_EDGES", 1)
+    reindex(load())
+    report = verify(history)
+    assert (report.findings, report.parts["lineage"]["hasArrays"]) == ([], True)
+    (path,) = (history / "lineage").glob("arrays-*.bin")
+    data = bytearray(path.read_bytes())
+    if isinstance(place, int):
+        data[place] ^= 1
+        path.write_bytes(data)
+    else:
+        # Sound in themselves, and over other edges than the file's.
+        with sqlite3.connect(next((history / "lineage").glob("edges-*.db"))) as db:
+            db.execute("INSERT INTO recent VALUES (1, 2, 0)")
+        db.close()
+    (found, *_) = verify(history, go_on=True).findings
+    assert found.step == 11
+    assert "arrays" in found.message
+
+
+def test_a_lineage_index_that_is_behind_is_no_finding(history: Path) -> None:
+    with provgraph.run("later", owner="ada@example.org"):
+        pass
+    report = verify(history)
+    assert report.findings == []
+    assert report.parts["lineage"]["size"] == report.size - 1
+
+
 # ---- what was seen elsewhere ------------------------------------------------------------------------
 def test_a_ledger_restored_from_an_old_backup_is_found(history: Path, tmp_path: Path) -> None:
     close_ledger()
