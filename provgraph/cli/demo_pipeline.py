@@ -29,6 +29,7 @@ import provgraph
 from provgraph.capture.run import Run
 from provgraph.capture.sinks import Receipt
 from provgraph.capture.things import Handle
+from provgraph.cli.demo_governance import judge_before_release, withdraw_consent
 
 SEED: Final = 7
 SOURCE: Final = "https://archive.ics.uci.edu/dataset/17/breast+cancer+wisconsin+diagnostic"
@@ -75,6 +76,7 @@ def run_pipeline(folder: Path, say: Say) -> Outcome:
     say(f"attempt 2, gradient boosting: ROC AUC {score:.3f}")
     before = train_linear(folder)
     say(f"attempt 3, a linear model that radiologists can read: ROC AUC {before:.3f}, published")
+    judge_before_release(MODEL, say)
     approval = provgraph.approve(
         MODEL,
         by="grace@example.org",
@@ -94,6 +96,7 @@ def run_pipeline(folder: Path, say: Say) -> Outcome:
     say(
         f"six weeks later monitoring sees ROC AUC {after:.3f}, {verdict} the threshold of {AT_LEAST}"
     )
+    withdraw_consent(folder, MODEL, say)
     return Outcome(before=before, after=after)
 
 
