@@ -175,7 +175,9 @@ def read_said(graph_nq: bytes, *, iri: str, kind: str) -> Said:
     if standing == CONTENT:
         needs, acts = shared, {iri}
     elif standing == LATER:
-        needs = {each for each in mentions if each.startswith(vocab.ID)} | about
+        # A legal basis is a value that a description may bring in; a withdrawal is about it.
+        things = {each for each in mentions if not each.startswith(vocab.LEGAL_BASES)}
+        needs = {each for each in things if each.startswith(vocab.ID)} | about
     return Said(
         standing=standing,
         projects=frozenset(projects),

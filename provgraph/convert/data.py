@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from provgraph import terms, vocab
 from provgraph.data_facts import IntendedUse, LegalBasis
 from provgraph.digests import sha256_bytes
+from provgraph.frozen import as_dict
 from provgraph.records import Agent, Entity, Feature, Labelling, Quality
 from provgraph.vocab import LABEL, PROV_T, A, C, P
 
@@ -63,17 +64,17 @@ def write_labellings(sheet: Sheet, labellings: Iterable[Labelling], *, of: Term 
     """Write how labels came about; `of` is the data where a labelling does not name its own."""
     for labelling in labellings:
         node = sheet.node("labelling")
-        sheet.add(node, A, PROV_T["Activity"])
+        sheet.add(node, A, PROV_T["Entity"])
         sheet.add(node, A, C["Labelling"])
         sheet.add(node, P["data"], of if labelling.data is None else sheet.entity(labelling.data))
         for agent in labelling.by:
-            sheet.add(node, PROV_T["wasAssociatedWith"], sheet.agent(agent))
+            sheet.add(node, PROV_T["wasAttributedTo"], sheet.agent(agent))
         sheet.text(node, P["guideline"], labelling.guideline)
         sheet.text(node, P["guidelineVersion"], labelling.guideline_version)
         sheet.real(node, P["agreement"], labelling.agreement)
         sheet.text(node, P["agreementMethod"], labelling.agreement_method)
         sheet.number(node, P["labelCount"], labelling.count)
-        sheet.time(node, PROV_T["endedAtTime"], labelling.at)
+        sheet.time(node, PROV_T["generatedAtTime"], labelling.at)
 
 
 def write_qualities(
@@ -149,7 +150,10 @@ def basis_concept(basis: str) -> str | None:
 
 
 def _legal_basis(sheet: Sheet, thing: Term, basis: LegalBasis) -> None:
-    node = sheet.node("basis")
+    """Write a legal basis, named by its content: what a thousand runs say of one dataset is one."""
+    facts = json.dumps(as_dict(basis), sort_keys=True, default=str, ensure_ascii=False)
+    digest = sha256_bytes(facts.encode("utf-8", "replace"))
+    node = terms.iri(f"{vocab.LEGAL_BASES}{digest.value}")
     sheet.add(thing, P["legalBasis"], node)
     sheet.add(node, A, PROV_T["Entity"])
     sheet.add(node, A, C["LegalBasis"])

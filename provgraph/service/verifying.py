@@ -30,6 +30,7 @@ from provgraph.ledger.fsck_range import Finding
 from provgraph.ledger.fsck_resume import MAX_STATE_BYTES, State, token
 from provgraph.ledger.published import verify_published
 from provgraph.ledger.sqlite import Ledger
+from provgraph.query import places
 from provgraph.seal.entry import PRODUCER, SEALED_BY
 from provgraph.seal.multikey import ED25519, PublicKey, did_key
 from provgraph.seal.note import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
@@ -307,9 +308,9 @@ def _check_artifacts(
     progress: Progress,
 ) -> None:
     started = utc_now()
-    places = artifacts.recorded_places(ledger, size=found.size)
+    recorded = artifacts.recorded_places(ledger, size=found.size)
     checked = list(
-        artifacts.check_places(places, progress=lambda done, total: progress("files", done, total))
+        places.check_places(recorded, progress=lambda done, total: progress("files", done, total))
     )
     counts = Counter(each.state for each in checked)
     receipt = artifacts.record_verification(
@@ -321,11 +322,11 @@ def _check_artifacts(
         "places": [artifacts.as_json(each) for each in checked],
     }
     for each in checked:
-        if each.state == artifacts.CHANGED:
+        if each.state == places.CHANGED:
             message = f"{each.place.location} was recorded as {each.place.digest}, and is {each.found} now"
             report.findings.append(Finding(step=STEP_ARTIFACTS, message=message))
     said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
-    if not counts[artifacts.CHANGED]:
+    if not counts[places.CHANGED]:
         passed(STEP_ARTIFACTS, f"recorded files: {said}; recorded as {receipt.record}")
     else:
         report.open_questions.append(f"recorded files: {said}; recorded as {receipt.record}")

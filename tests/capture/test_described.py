@@ -142,9 +142,7 @@ def test_facts_of_a_dataset(home, calls):
         ("the works council agreed", None, None, None, None),
     ]
     (labelling,) = facts.all("Labelling")
-    people = [
-        facts.one(each, "rdfs:label") for each in facts.of(labelling, "prov:wasAssociatedWith")
-    ]
+    people = [facts.one(each, "rdfs:label") for each in facts.of(labelling, "prov:wasAttributedTo")]
     assert sorted(str(each) for each in people) == ["otto", "rose"]
     told = ("data", "guideline", "guidelineVersion", "agreement", "agreementMethod", "labelCount")
     assert [facts.one(labelling, each) for each in told] == [

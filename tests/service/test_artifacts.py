@@ -13,7 +13,7 @@ import provgraph
 from provgraph import vocab
 from provgraph.cli.main import main
 from provgraph.digests import Digest, digest_path, sha256_bytes
-from provgraph.service.artifacts import Checked, Place, check_places, local_path
+from provgraph.query.places import Checked, Place, check_places, local_path
 from provgraph.service.home import readable_ledger
 from provgraph.settings import load
 
