@@ -315,3 +315,19 @@ def tell(home: Home) -> None:
     """Record the whole story."""
     for each in RECORDS:
         record(home, each)
+
+
+# Every question about data, of things that the story has an answer for.
+ASKED: tuple[tuple[str, dict[str, str]], ...] = (
+    ("Q03", {"dataset": "train-1"}),
+    *(("Q04", {"model": name}) for name in ("screen:1", "screen:2")),
+    *(("Q05", {"model": "screen:1", "at": f"2026-0{month}-01T12:00:00Z"}) for month in (1, 3, 5)),
+    *(("Q06", {"model": name}) for name in ("screen:1", "train-2")),
+    ("Q07", {"model": "screen:1"}),
+    ("Q08", {"feature": "tenure"}),
+    ("Q09", {"dataset": "screen:1"}),
+    ("Q14", {"run": "screen:1"}),
+    *(("Q16", {"model": name}) for name in ("screen:1", "screen:2")),
+    *(("Q17", {"model": name}) for name in ("screen:1", "screen:2")),
+    ("Q23", {"dataset": "north.csv", "model": "screen:1"}),
+)

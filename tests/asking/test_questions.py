@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 import rdflib
+from data_story import ASKED as DATA_ASKED
 from governance_story import ASKED as GOVERNANCE_ASKED
 from rdflib.plugins.sparql import prepareQuery
 from rdflib.util import from_n3
@@ -110,7 +111,7 @@ def test_another_engine_reads_the_file_as_it_stands(query, reader):
 
 
 def test_every_question_of_the_catalogue_is_asked_here():
-    asked = {name for name, _ in (*ASKED, *GOVERNANCE_ASKED)}
+    asked = {name for name, _ in (*ASKED, *DATA_ASKED, *GOVERNANCE_ASKED)}
     assert asked == {query.id for query in catalogue.catalogue()}
 
 
