@@ -34,6 +34,7 @@ COMMANDS: Final = (
     Command(name="list", module="show", help="list models, datasets and runs"),
     Command(name="show", module="show", help="show what is known of anything"),
     Command(name="lineage", module="lineage", help="where something came from, or went to"),
+    Command(name="diff", module="diff", help="what differs between two runs or models"),
     Command(name="search", module="search", help="find things by words and facts"),
     Command(name="query", module="query", help="ask one of the written-down questions"),
     Command(name="sparql", module="query", help="ask in SPARQL"),
