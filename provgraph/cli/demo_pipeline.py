@@ -122,6 +122,8 @@ def prepare(folder: Path) -> int:
             "licence": "CC-BY-4.0",
             "collected": "1989/1995",
             "collector": "University of Wisconsin",
+            "collection_method": "images of fine-needle aspirates, measured by software",
+            "personal_data": False,
             "consent": "de-identified before publication; research use",
         }
         tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("north", "south")}
@@ -129,6 +131,12 @@ def prepare(folder: Path) -> int:
             run.use(folder / f"{name}.csv", role="raw", rows=len(table), **facts)
             for name, table in tables.items()
         ]
+        for source, each in zip(sources, tables.values(), strict=True):
+            run.labels(source, by="pathologists of the university's hospitals", count=len(each))
+            complete = float(each.notna().to_numpy().mean())
+            run.quality(source, metric="completeness", value=complete, threshold=0.999)
+            repeated = float(each.duplicated().mean())
+            run.quality(source, metric="repeated rows", value=repeated, threshold="<= 0")
         with run.step("merge") as step:
             for source in sources:
                 step.use(source, role="raw")
@@ -138,19 +146,42 @@ def prepare(folder: Path) -> int:
             step.use(merged, role="merged")
             unique = table.drop_duplicates()
             removed = len(table) - len(unique)
-            step.filter("repeated rows", reason="sent twice by the clinic", rows_removed=removed)
+            step.filter(
+                "repeated rows",
+                reason="sent twice by the clinic",
+                rows_removed=removed,
+                by="ada@example.org",
+            )
             whole = unique.dropna()
             removed = len(unique) - len(whole)
             step.filter("an empty cell", reason="too few to impute", rows_removed=removed)
             clean = step.generate(whole, name="clean table")
         with run.step("features") as step:
             step.use(clean, role="clean")
-            step.note("compactness_ratio: chosen by the radiologists, robust to the zoom level")
             featured = whole.assign(
                 compactness_ratio=whole.mean_perimeter**2 / whole.mean_area,
                 concavity_ratio=whole.mean_concave_points / whole.mean_radius,
             )
             features = step.generate(featured, name="features", kind="feature-set")
+            step.feature(
+                "compactness_ratio",
+                definition="mean_perimeter squared over mean_area",
+                version="1",
+                reason="chosen by the radiologists: robust to the zoom level",
+                columns=["mean_perimeter", "mean_area"],
+                source=clean,
+                made=features,
+                by="ada@example.org",
+            )
+            step.feature(
+                "concavity_ratio",
+                definition="mean_concave_points over mean_radius",
+                version="1",
+                columns=["mean_concave_points", "mean_radius"],
+                source=clean,
+                made=features,
+                by="ada@example.org",
+            )
         with run.step("split", test_size=0.3, seed=SEED) as step:
             step.use(features, role="features")
             train, test = train_test_split(
@@ -240,7 +271,17 @@ def _features(path: Path) -> tuple[Any, Any]:
 def _save(run: Run, estimator: Any, path: Path, data: Handle, *, version: str) -> Handle:
     path.write_bytes(pickle.dumps(estimator))
     return run.generate(
-        path, role="model", name="tumour-screening", version=version, derived_from=[data]
+        path,
+        role="model",
+        name="tumour-screening",
+        version=version,
+        derived_from=[data],
+        intended_use=provgraph.IntendedUse(
+            purpose="a second reading in a supervised pilot; a radiologist decides",
+            commercial=False,
+            distributed=False,
+            out_of_scope="screening without a radiologist",
+        ),
     )
 
 
