@@ -10,12 +10,12 @@ BENCH_BIN := .venv-bench/bin
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint type layers unit soak bench venv clean
+.PHONY: help demo test lint type layers unit soak bench train-drift venv clean
 
 export PYTHON
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' Makefile
 
 demo: .venv/installed-demo ## record, ask, export and verify on real data, in under a minute
 	@$(BIN)/provgraph demo $(ARGS)
@@ -40,6 +40,11 @@ soak: .venv/installed-test .venv/installed-fuzz ## long tests: many processes, b
 
 bench: .venv-bench/installed-bench ## speed and size, against MLflow in the same run
 	$(BENCH_BIN)/python -m tests.bench $(ARGS)
+
+train-drift: .venv/installed-test ## measure drift cases, train the ranker that ships (an hour; goes on where it stopped)
+	$(BIN)/python -m tests.bench.drift.generate 0 2000 1
+	$(BIN)/python -m tests.bench.drift.store 0 2000 0 1
+	$(BIN)/python -m tests.bench.drift.training
 
 venv: .venv/installed-test ## only make the environment for development
 

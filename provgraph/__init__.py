@@ -31,6 +31,7 @@ __all__ = [
     "current_run",
     "deploy",
     "describe",
+    "drift_origin",
     "gate_decision",
     "observe",
     "register",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from provgraph.capture.described import Consent, IntendedUse
     from provgraph.capture.run import current_run
     from provgraph.service.api import observe, run
+    from provgraph.service.drift_api import drift_origin
     from provgraph.service.governed import (
         approve,
         assess_change,
@@ -76,6 +78,7 @@ _WHERE = {
     "Consent": "provgraph.capture.described",
     "IntendedUse": "provgraph.capture.described",
     "ask": "provgraph.service.notebook",
+    "drift_origin": "provgraph.service.drift_api",
     "current_run": "provgraph.capture.run",
     "assess_change": "provgraph.service.governed",
     "assign": "provgraph.service.governed",

@@ -36,6 +36,7 @@ from provgraph.records import (
     Tombstone,
     Verification,
 )
+from provgraph.verdicts import DriftEvent, DriftVerdict
 
 AboutModel = Deployment | Observation | Approval | Validation | GateDecision | Waiver | Modification
 """Later facts with a `model`, which may be given by name and is looked up when it is recorded."""
@@ -61,6 +62,8 @@ Record = (
     | GraphImport
     | Notice
     | Certificate
+    | DriftVerdict
+    | DriftEvent
 )
 
 DECISIONS: Final = (Approval, Validation, Waiver, Remediation)

@@ -38,6 +38,7 @@ COMMANDS: Final = (
     Command(name="search", module="search", help="find things by words and facts"),
     Command(name="query", module="query", help="ask one of the written-down questions"),
     Command(name="sparql", module="query", help="ask in SPARQL"),
+    Command(name="drift", module="drift", help="where a drop began, and how sure we are"),
     Command(name="register", module="govern", help="enter a model into the inventory"),
     Command(name="assign", module="govern", help="say who answers for a model or dataset"),
     Command(name="validate", module="govern", help="record that somebody validated a model"),

@@ -24,6 +24,7 @@ from provgraph import terms, vocab
 from provgraph.convert import acts, data, governance, keys
 from provgraph.convert.certificates import certificate_sheet
 from provgraph.convert.descriptions import description_sheet
+from provgraph.convert.drift import event_sheet, verdict_sheet
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.imports import import_sheet
 from provgraph.convert.notices import notice_sheet
@@ -74,6 +75,7 @@ from provgraph.records import (
     Verification,
 )
 from provgraph.terms import Term
+from provgraph.verdicts import DriftEvent, DriftVerdict
 from provgraph.vocab import LABEL, PROV_T, A, C, P
 
 if TYPE_CHECKING:
@@ -110,6 +112,8 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         GraphImport: import_sheet,
         Notice: notice_sheet,
         Certificate: certificate_sheet,
+        DriftVerdict: verdict_sheet,
+        DriftEvent: event_sheet,
         Validation: governance.validation,
         GateDecision: governance.gate_decision,
         Waiver: governance.waiver,
