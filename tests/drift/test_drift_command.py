@@ -44,6 +44,7 @@ def recorded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("line")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROVGRAPH_HOME", str(folder / "home"))
+        patch.chdir(folder)  # outside of any work tree, which may change meanwhile
         for place, value in enumerate((0.90, 0.91, 0.895, 0.905, 0.90, 0.902)):
             train(folder, place, place + 1, accuracy=value)
         close_ledger()
@@ -55,6 +56,7 @@ def line(tmp_path, monkeypatch, recorded):
     close_ledger()
     shutil.copytree(recorded / "home", tmp_path / "home")
     monkeypatch.setenv("PROVGRAPH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
     yield tmp_path
     close_ledger()
 
