@@ -47,8 +47,8 @@ def iris_in(rows: Iterable[Row]) -> set[str]:
     return {iri for term in terms if is_plain_iri(iri := term[1:-1])}
 
 
-def blocks(iris: Iterable[str]) -> Iterator[list[str]]:
+def blocks(iris: Iterable[str], *, size: int = MAX_VALUES) -> Iterator[list[str]]:
     """Cut IRIs, sorted, into blocks that fit a VALUES line."""
     ordered = sorted(iris)
-    for start in range(0, len(ordered), MAX_VALUES):
-        yield ordered[start : start + MAX_VALUES]
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]

@@ -48,6 +48,8 @@ COLUMNS: Final = (
 
 # Answers about more things than this are looked through by `provgraph query Q32` itself.
 MAX_SCOPE: Final = 1_000
+# The rules are many branches over one VALUES line; with hundreds of things in it the engine plans badly.
+_AT_ONCE: Final = 50
 # What is around a thing: its version and name, what made it, what was judged and decided on it.
 _AROUND: Final = (
     "PREFIX prov: <http://www.w3.org/ns/prov#> PREFIX pg: <https://w3id.org/provgraph/ns#> "
@@ -108,7 +110,7 @@ def _scope(ask: Ask, things: set[str]) -> set[str]:
 
 def _rows(ask: Ask, scope: set[str]) -> list[Row]:
     rows: list[Row] = []
-    for block in blocks(scope):
+    for block in blocks(scope, size=_AT_ONCE):
         query = _question().bound({"thing": tuple(terms.iri(iri) for iri in block)})
         rows += ask(query).rows
     return _once(rows)
