@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -11,7 +14,15 @@ from rich.markup import escape
 from provgraph.cli.asking import reader
 from provgraph.cli.output import console, print_json
 from provgraph.drift.verdict import INSUFFICIENT, NO_DRIFT, Verdict
-from provgraph.service.drifting import Ends, find_origin, record_verdict, verdict_json
+from provgraph.errors import UsageError
+from provgraph.service.drifting import (
+    Ends,
+    Found,
+    find_origin,
+    record_verdict,
+    verdict_json,
+)
+from provgraph.service.replays import Options, load_function, replay
 from provgraph.settings import load
 
 _COLOURS = {"NO_DRIFT": "green", "ORIGIN": "red", INSUFFICIENT: "yellow"}
@@ -36,6 +47,23 @@ def add_drift(commands: Any, text: str) -> argparse.ArgumentParser:
     parser.add_argument("--by", metavar="NAME", help="who asks, for the record")
     parser.add_argument("--dry", action="store_true", help="decide, and record nothing")
     parser.add_argument("--all", action="store_true", help="every candidate and all evidence")
+    replay = parser.add_argument_group(
+        "replay", "run the pipeline again with factors swapped, until it is clear which did it"
+    )
+    replay.add_argument(
+        "--replay",
+        metavar="MODULE:FUNCTION",
+        help="a function of (mix, seed) that runs the pipeline and returns the metric; mix maps the"
+        " path of each changed factor to `before` or `after`",
+    )
+    replay.add_argument("--budget", type=int, default=20, help="at most so many runs (20)")
+    replay.add_argument("--seeds", type=int, default=1, help="common seeds for every mix (1)")
+    replay.add_argument("--timeout", type=float, default=600.0, help="seconds for one run (600)")
+    replay.add_argument(
+        "--state",
+        metavar="FILE",
+        help="keep each run's result here; go on from it when it is there",
+    )
     parser.set_defaults(run=run_drift)
     return parser
 
@@ -52,9 +80,16 @@ def run_drift(arguments: argparse.Namespace) -> int:
             ledger_size=opened.ledger_size,
         )
         receipt = None
+        replays: list[str] = []
+        if arguments.replay:
+            found, replays = _replay(found, arguments)
         if not arguments.dry:
             receipt = record_verdict(
-                settings, opened.ledger, found, by=arguments.by or getpass.getuser()
+                settings,
+                opened.ledger,
+                found,
+                by=arguments.by or getpass.getuser(),
+                replays=replays,
             )
     if arguments.json:
         plain = verdict_json(found.verdict)
@@ -66,6 +101,37 @@ def run_drift(arguments: argparse.Namespace) -> int:
     if receipt is not None:
         console().print(f"\n[dim]sealed as {escape(receipt.record)}[/dim]")
     return 0
+
+
+def _replay(found: Found, arguments: argparse.Namespace) -> tuple[Found, list[str]]:
+    if arguments.budget < 2 or arguments.seeds < 1:
+        raise UsageError("expected --budget of at least 2 and --seeds of at least 1")
+    function = load_function(arguments.replay)
+
+    def watch(
+        done: int, budget: int, mix: Mapping[str, str], seed: int, value: float | None
+    ) -> None:
+        changed = [name for name, side in mix.items() if side == "after"]
+        shown = "all of them" if len(changed) == len(mix) else ", ".join(changed) or "none"
+        told = "failed" if value is None else f"{value:.4g}"
+        print(
+            f"replay {done}/{budget}, seed {seed}: as after are {shown}: {told}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return replay(
+        found,
+        function,
+        Options(
+            budget=arguments.budget,
+            seeds=tuple(range(arguments.seeds)),
+            timeout_s=arguments.timeout,
+            state=Path(arguments.state) if arguments.state else None,
+        ),
+        watch=watch,
+        by=arguments.by,
+    )
 
 
 def show_verdict(verdict: Verdict, *, is_whole: bool = False) -> None:

@@ -139,7 +139,7 @@ def _caps(
         caps.append((0.69, f"the hand rules name {by_rule} first"))
     if not evidence.shifts and first in DATA_CATEGORIES:
         caps.append(
-            (0.5, "no profiles of both ends: which kind of data change it is cannot be told")
+            (0.45, "no profiles of both ends: which kind of data change it is cannot be told")
         )
     if not evidence.shifts and first not in DATA_CATEGORIES and len(mixed) > 3:
         caps.append((0.6, "no profiles of both ends: no candidate can be cleared by what it made"))

@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from provgraph import __version__
 from provgraph.server import (
     description,
+    drift,
     graphs,
     lineage,
     linked,
@@ -57,6 +58,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *records.ENDPOINTS,
     *openlineage.ENDPOINTS,
     *lineage.ENDPOINTS,
+    *drift.ENDPOINTS,
     *queries.ENDPOINTS,
     *pages.ENDPOINTS,
     *search.ENDPOINTS,

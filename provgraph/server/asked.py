@@ -78,6 +78,10 @@ class Seen:
             keys=self.ledger.keys,
         )
 
+    def contents(self, text: str) -> list[str]:
+        """Return the contents that somebody means; errors as `asked`."""
+        return self._content(text)
+
     def _content(self, text: str) -> list[str]:
         names = ShownNames(self.ledger, is_shown=self.entries.shows)
         found = resolve(names, text, finds_files=False)

@@ -179,9 +179,14 @@ class Ends:
     """
 
     def __init__(
-        self, *, select: Select, ledger: LedgerReader, resolve: Callable[[str], list[str]]
+        self,
+        *,
+        select: Select,
+        ledger: LedgerReader,
+        resolve: Callable[[str], list[str]],
+        shows: Callable[[int], bool] = lambda _position: True,
     ) -> None:
-        self._select, self._ledger, self._resolve = select, ledger, resolve
+        self._select, self._ledger, self._resolve, self._shows = select, ledger, resolve, shows
         self._graphs: dict[str, bytes] = {}
         self.erased: dict[str, str] = {}
         """Records of which nothing is left, with what the ledger says of it."""
@@ -335,6 +340,8 @@ class Ends:
     def _add(self, facts: Facts, record: str) -> None:
         if record not in self._graphs:
             position = self._ledger.find(record)
+            if position is not None and not self._shows(position):
+                position = None
             try:
                 self._graphs[record] = b"" if position is None else self._ledger.graph(position)
             except ErasedError as error:
