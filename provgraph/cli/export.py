@@ -11,8 +11,17 @@ from typing import Any
 from provgraph.cli.asking import reader
 from provgraph.cli.cosign import add_require_witness, say_witnessed, witnessed
 from provgraph.cli.output import counted
+from provgraph.cli.terminal import printable
 from provgraph.errors import StorageError, UsageError
-from provgraph.service.exporting import KINDS, RDF_FORMATS, export_bundle, export_rdf, save_bundle
+from provgraph.service.exporting import (
+    KINDS,
+    PROV_FORMATS,
+    RDF_FORMATS,
+    export_bundle,
+    export_prov,
+    export_rdf,
+    save_bundle,
+)
 
 
 def add_export(commands: Any, text: str) -> argparse.ArgumentParser:
@@ -21,12 +30,16 @@ def add_export(commands: Any, text: str) -> argparse.ArgumentParser:
         "export",
         help=text,
         description="Export the lineage of a thing with everything needed to check it. A bundle"
-        " verifies offline with `provgraph verify`, or with coreutils and openssl alone.",
+        " verifies offline with `provgraph verify`, or with coreutils and openssl alone. PROV-JSON, PROV-N,"
+        " PROV-XML and PROV-JSONLD hold each record as a bundle; what a format cannot carry is said on"
+        " standard error.",
         epilog="Example: provgraph export churn:3 --format bundle --out churn-3.zip --withhold"
         ' environment --because "names internal hosts"',
     )
     parser.add_argument("thing", help="name, name:version, digest, path, run id or IRI")
-    parser.add_argument("--format", choices=(*RDF_FORMATS, "bundle"), default="jsonld")
+    parser.add_argument(
+        "--format", choices=(*RDF_FORMATS, *PROV_FORMATS, "bundle"), default="jsonld"
+    )
     parser.add_argument(
         "--out",
         metavar="PATH",
@@ -72,8 +85,15 @@ def run_export(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "--withhold and --because are for --format bundle, which says what is missing"
         )
+    left_out: tuple[str, ...] = ()
     with reader() as opened:
-        data = export_rdf(opened, arguments.thing, arguments.format)
+        if arguments.format in PROV_FORMATS:
+            exported = export_prov(opened, arguments.thing, arguments.format)
+            data, left_out = exported.data, exported.left_out
+        else:
+            data = export_rdf(opened, arguments.thing, arguments.format)
+    for each in left_out:
+        print(printable(f"{arguments.format} does not carry {each}"), file=sys.stderr)
     if arguments.out is None:
         sys.stdout.buffer.write(data)
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,7 @@ KINDS: Final = {
 """Kinds of records that can be withheld, and their classes."""
 
 RDF_FORMATS: Final = ("jsonld", "turtle", "trig", "nquads")
+PROV_FORMATS: Final = ("prov-json", "provn", "prov-xml", "prov-jsonld")
 
 
 def collect(reader: Reader, thing: str) -> Closure:
@@ -68,6 +70,44 @@ def export_rdf(reader: Reader, thing: str, form: str) -> bytes:
         return jsonld.to_bytes(jsonld.lineage_document(graphs, found.roots[0]))
     writers = {"turtle": rdf.as_turtle, "trig": rdf.as_trig, "nquads": rdf.as_nquads}
     return writers[form](graphs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A document in another system's format, and what that format cannot carry."""
+
+    data: bytes
+    left_out: tuple[str, ...]
+
+
+def export_prov(reader: Reader, thing: str, form: str) -> Exported:
+    """Return the lineage of a thing as a PROV document: each record is a bundle of that name.
+
+    Raises:
+        UsageError: the extra `prov` is not installed.
+        FormatError: the format cannot hold what is recorded.
+    """
+    from provgraph.convert.prov_package import write_document
+
+    found = collect(reader, thing)
+    records = [reader.ledger.read(_index(reader, iri)) for iri in found.records]
+    graphs = {
+        record.iri: [(s, p, o) for s, p, o, _ in terms.parse_lines(record.graph_nq)]
+        for record in records
+        if not record.is_erased
+    }
+    written = write_document(graphs, form)
+    left_out = ["seals and positions in the ledger: --format bundle has them"]
+    if written.as_entities:
+        left_out.append(
+            f"that {len(written.as_entities)} things are neither entity, activity nor agent (unknowns,"
+            " notes, labels of properties): PROV has only these three, and they are written as entities"
+        )
+    if len(graphs) < len(records):
+        left_out.append(
+            f"{len(records) - len(graphs)} erased records, of which nobody has the content"
+        )
+    return Exported(data=written.data, left_out=tuple(left_out))
 
 
 def export_bundle(
