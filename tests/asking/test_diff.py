@@ -13,6 +13,12 @@ from provgraph.cli.main import main
 from provgraph.service.commits import commits_between
 
 
+@pytest.fixture(autouse=True)
+def outside_of_any_work_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine may give git no time, and a run then lacks what the other one has of it.
+    monkeypatch.chdir(tmp_path)
+
+
 def train(version: str, *, data: str, depth: int, auc: float, owner: str = "Ada") -> None:
     with provgraph.run("train", owner=owner) as run:
         run.log_params(depth=depth, shuffled=True)
