@@ -48,6 +48,18 @@ def test_the_failed_attempt_is_kept_with_its_reason(story):
     assert text.count("ValueError: Input X contains NaN") == 1
 
 
+def test_the_drop_is_explained_and_the_next_week_is_left_open(story):
+    _, text, _, _ = story
+    why = text[text.index("6  Why did the pilot get worse?") :]
+    assert re.search(r"ORIGIN\s+It began in\s+data quality", why) is not None
+    evidence = why[why.index("data quality: evidence") : why.index("what would settle it")]
+    for name in ("mean_radius", "mean_perimeter"):
+        assert re.search(rf"{name}: distance .* beyond\s+the former range", evidence) is not None
+    later = why[why.index("it is too early") :]
+    assert later.count("INSUFFICIENT_EVIDENCE") == 1
+    assert re.search(r"measure on more than 18\s+rows", later) is not None
+
+
 def test_both_forgeries_are_caught(story):
     _, text, _, folder = story
     caught = re.findall(r"caught: (step \d+: .*)", text)

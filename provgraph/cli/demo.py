@@ -59,7 +59,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
     _title("1  A pipeline runs, and records itself")
     from provgraph.cli.demo_pipeline import run_pipeline
 
-    run_pipeline(data, lambda text: out.print(f"   [green]·[/green] {escape(text)}"))
+    outcome = run_pipeline(data, lambda text: out.print(f"   [green]·[/green] {escape(text)}"))
 
     _title(f"2  Where did {MODEL} come from?")
     _run(lineage.add_lineage, f"lineage {MODEL} --up")
@@ -76,6 +76,14 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
     _title("5  Somebody improves the numbers")
     _tamper(bundle, folder / "tampered.zip")
+
+    _title("6  Why did the pilot get worse?")
+    from provgraph.cli import drift
+
+    changed, few = outcome.observed
+    _run(drift.add_drift, f"drift {changed}")
+    out.print("\n   a week later, with few results in, an honest answer is that it is too early:")
+    _run(drift.add_drift, f"drift {few}")
 
     _title("What now")
     out.print(f"   Everything is in {folder}. Look around:")

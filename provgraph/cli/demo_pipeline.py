@@ -50,6 +50,10 @@ MODEL: Final = "tumour-screening:1.0"
 RESAMPLES: Final = 300
 AT_LEAST: Final = 0.95
 EPOCHS: Final = 60
+WEEKS: Final = 7
+CHANGED_WEEK: Final = 5  # from 0
+PATIENTS: Final = 130  # a week
+FEW: Final = 18
 
 Say = Callable[[str], None]
 
@@ -60,6 +64,7 @@ class Outcome:
 
     before: float  # ROC AUC on the test rows
     after: float  # ROC AUC that monitoring saw
+    observed: list[str]  # records of the last two weeks
 
 
 def run_pipeline(folder: Path, say: Say) -> Outcome:
@@ -91,13 +96,13 @@ def run_pipeline(folder: Path, say: Say) -> Outcome:
         on_approval=approval,
     )
     say("approved by grace@example.org, deployed to the pilot by ada@example.org")
-    after = monitor(folder, deployment)
+    after, observed = monitor(folder, deployment)
     verdict = "below" if after < AT_LEAST else "above"
     say(
         f"six weeks later monitoring sees ROC AUC {after:.3f}, {verdict} the threshold of {AT_LEAST}"
     )
     withdraw_consent(folder, MODEL, say)
-    return Outcome(before=before, after=after)
+    return Outcome(before=before, after=after, observed=observed)
 
 
 def receive(folder: Path) -> None:
@@ -236,31 +241,46 @@ def train_linear(folder: Path) -> float:
         return _evaluate(run, estimator, model, test, folder / "test.csv")
 
 
-def monitor(folder: Path, deployment: Receipt | None) -> float:
-    """Six weeks later: the south clinic's new device reports lengths in another unit."""
-    window = pd.read_csv(folder / "test.csv")
-    lengths = ["mean_radius", "mean_perimeter"]
-    is_south = window.clinic == "south"
-    window.loc[is_south, lengths] = window.loc[is_south, lengths] * 2.54  # inches, not centimetres
-    window.to_csv(folder / "window-06.csv", index=False)
+def monitor(folder: Path, deployment: Receipt | None) -> tuple[float, list[str]]:
+    """Watch the pilot: five weeks as ever, a sixth after a change, a seventh with few results yet.
+
+    From the sixth on the south clinic's new device reports lengths in another unit. Return its ROC AUC, and
+    the records of the last two weeks.
+    """
+    rows = pd.read_csv(folder / "test.csv")
     with (folder / "linear.pkl").open("rb") as file:
         estimator = pickle.load(file)  # noqa: S301 - written by this process a moment ago
-    features, target = _features(folder / "window-06.csv")
-    after = float(roc_auc_score(target, estimator.predict_proba(features)[:, 1]))
-    now = datetime.now(UTC)
-    provgraph.observe(
-        MODEL,
-        metric="roc_auc",
-        value=after,
-        n=len(window),
-        threshold=AT_LEAST,
-        window=(now - timedelta(days=7), now),
-        data=folder / "window-06.csv",
-        deployment=deployment,
-        by="monitoring@example.org",
-        note="the south clinic replaced its scanner this week",
-    )
-    return after
+    first = datetime.now(UTC) - timedelta(weeks=WEEKS)
+    generator = np.random.default_rng(SEED)
+    values, receipts = [], []
+    for week in range(WEEKS):
+        seen = rows.iloc[generator.permutation(len(rows))[:PATIENTS]].copy()
+        note = None
+        if week >= CHANGED_WEEK:
+            lengths, is_south = ["mean_radius", "mean_perimeter"], seen.clinic == "south"
+            seen.loc[is_south, lengths] *= 2.54  # inches, not centimetres
+            note = "the south clinic replaced its scanner this week"
+        if week > CHANGED_WEEK:
+            seen = seen.iloc[:FEW]
+            note = "the laboratory's results are in for a few patients only"
+        inputs = seen.drop(columns=["target", "clinic"])
+        scores = estimator.predict_proba(inputs)[:, 1]
+        values.append(float(roc_auc_score(seen.target, scores)))
+        receipts.append(
+            provgraph.observe(
+                MODEL,
+                metric="roc_auc",
+                value=values[-1],
+                n=len(seen),
+                threshold=AT_LEAST,
+                window=(first + timedelta(weeks=week), first + timedelta(weeks=week + 1)),
+                inputs=seen.drop(columns="clinic"),
+                deployment=deployment,
+                by="monitoring@example.org",
+                note=note,
+            )
+        )
+    return values[CHANGED_WEEK], [each.record for each in receipts[CHANGED_WEEK:] if each]
 
 
 def _features(path: Path) -> tuple[Any, Any]:

@@ -90,7 +90,7 @@ def _data_common(row: Row, rows: Mapping[str, Row]) -> Points:
     own = _known(row, "largest_own")
     if loud > LOUD:
         points.append((1.5 * min(loud, 2.5), f"inputs differ (log loudness {loud:.2f})"))
-    elif row.get("factors", 0.0) and _is_known(row, "input_max"):
+    elif row.get("factors", 0.0) and _is_known(row, "input_max") and not _flaws(row):
         points.append((-1.5, "inputs differ no more than healthy ones do"))
     if own > 1.2 and own > loud:
         points.append((-1.5, f"a later step parts more by itself ({own:.2f})"))

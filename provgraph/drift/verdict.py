@@ -220,7 +220,9 @@ def _advice(case: Case, evidence: Evidence, ranked: Ranked, outcome: str) -> tup
         if drop.n is None or drop.n < 4 * MIN_ROWS:
             found.append(
                 Advice(
-                    action="record n with the metric, and measure on more rows",
+                    action="record n with the metric"
+                    if drop.n is None
+                    else f"measure on more than {drop.n} rows",
                     settles=0.9,
                     why="four times the rows halve the smallest drop that can be seen",
                 )

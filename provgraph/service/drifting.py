@@ -204,6 +204,11 @@ class Ends:
         )
 
     def _locate(self, thing: str) -> Located | None:
+        prefix = vocab.record_iri("")
+        if thing.startswith(prefix):  # a receipt names the record of a run or observation
+            same = thing.removeprefix(prefix)
+            own = [vocab.run_iri(same), vocab.activity_iri("observation", same)]
+            return next((found for each in own if (found := self._locate(each))), None)
         kinds = self._kinds(thing)
         if "Observation" in kinds:
             model = self._values(thing, P["model"])
@@ -248,18 +253,20 @@ class Ends:
             return []
         own = None
         rows = [
-            (plain(row[0]), plain(row[1]), plain(row[2]))
+            (plain(row[0]), plain(row[1]), plain(row[2]), row[3])
             for row in self._ask("observed", model=iri(end.model))
             if row[0] is not None and row[1] is not None and row[2] is not None
         ]
-        for name, of, at in rows:
+        for name, of, at, _ in rows:
             if name == end.iri:
                 own = (of, at)
         wanted = metric or (own[0] if own else None)
         found = [
             Located(iri=name, kind="observation", model=end.model)
-            for name, of, at in rows
-            if of == wanted and own is not None and at < own[1] and not self._is_retracted(name)
+            for name, of, at, met in rows
+            if of == wanted and own is not None and at < own[1]
+            # What missed its own threshold is no healthy window, whatever came after it.
+            if (met is None or plain(met) == "true") and not self._is_retracted(name)
         ]
         made = self._locate(end.model)
         return ([made] if made is not None else []) + found
