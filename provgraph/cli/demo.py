@@ -36,8 +36,12 @@ def add_demo(commands: Any, text: str) -> argparse.ArgumentParser:
         description="Record a small real pipeline, ask where its model came from, export a bundle,"
         " verify it, tamper with a copy. Needs scikit-learn and pandas: pip install"
         " 'provgraph[demo]'.",
-        epilog="Example: provgraph demo",
+        epilog="Examples: provgraph demo; provgraph demo --serve, then look at it in a browser",
     )
+    parser.add_argument(
+        "--serve", action="store_true", help="afterwards serve it, with pages, until Ctrl-C"
+    )
+    parser.add_argument("--port", default="8321", help="where to serve (8321; 0: any free one)")
     parser.add_argument("--folder", help="a new folder to work in (default: a temporary one)")
     parser.set_defaults(run=run_demo)
     return parser
@@ -48,6 +52,8 @@ def run_demo(arguments: argparse.Namespace) -> int:
     for module in ("sklearn", "pandas"):
         if importlib.util.find_spec(module) is None:
             raise UsageError(f"the demo needs {module}; run: pip install 'provgraph[demo]'")
+    if arguments.serve and importlib.util.find_spec("starlette") is None:
+        raise UsageError("serving needs more; run: pip install 'provgraph[demo,server]'")
     folder = _new_folder(arguments.folder)
     os.environ["PROVGRAPH_HOME"] = str(folder / "home")
     data = folder / "pipeline"
@@ -92,7 +98,13 @@ def run_demo(arguments: argparse.Namespace) -> int:
     out.print(f"   [bold]provgraph show {MODEL}[/bold]")
     out.print("   [bold]provgraph query[/bold]   (all questions)")
     out.print(f"   The script that was recorded: {Path(__file__).with_name('demo_pipeline.py')}")
+    out.print("   [bold]provgraph serve[/bold]   (pages for a browser)")
     out.print(f"   [dim]done in {time.monotonic() - started_s:.1f} s[/dim]")
+    if arguments.serve:
+        from provgraph.cli.serve import add_serve, run_serve
+
+        out.print("   Open the address below in a browser; Ctrl-C ends it.")
+        return run_serve(_parse(add_serve, ["serve", "--port", arguments.port]))
     return 0
 
 

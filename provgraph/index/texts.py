@@ -315,6 +315,7 @@ class TextFile:
         filters: Filters,
         *,
         limit: int,
+        offset: int = 0,
         as_of: int | None = None,
         hidden: Collection[int] = (),
     ) -> tuple[list[Hit], bool]:
@@ -325,6 +326,7 @@ class TextFile:
                 Empty: everything that the filters leave, the newest first.
             filters: which things are wanted.
             limit: at most so many.
+            offset: after so many that are passed over.
             as_of: only what the first so many entries say.
             hidden: entries that do not count.
         """
@@ -350,16 +352,30 @@ class TextFile:
             f" {source} WHERE {' AND '.join(where)} ORDER BY {order}"
         )
         found: dict[str, Hit] = {}
+        passed: set[str] = set()
         if match is not None:
             values += [text.strip(), text.split(maxsplit=1)[0].strip('"')]
         with self._errors():
             for thing, *rest in self._db.execute(statement, values):
-                if thing in found:
+                if thing in found or thing in passed:
+                    continue
+                if len(passed) < offset:
+                    passed.add(thing)
                     continue
                 if len(found) == limit:
                     return list(found.values()), True
                 found[thing] = self._hit(thing, rest)
         return list(found.values()), False
+
+    def counts(self, *, hidden: Collection[int] = ()) -> dict[str, int]:
+        """Return how many things there are of each kind."""
+        self._only(as_of=None, hidden=hidden)
+        with self._errors():
+            rows = self._db.execute(
+                "SELECT d.kind, count(DISTINCT d.thing) FROM doc AS d"
+                " WHERE EXISTS (SELECT 1 FROM shown AS s WHERE s.doc = d.id) GROUP BY d.kind"
+            ).fetchall()
+        return {str(kind): int(count) for kind, count in rows}
 
     def _only(self, *, as_of: int | None, hidden: Collection[int]) -> None:
         """Make `shown` the rows of `said` that count."""

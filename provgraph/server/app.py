@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from provgraph import __version__
 from provgraph.server import (
+    dashboard,
     description,
     drift,
     graphs,
@@ -38,6 +39,7 @@ from provgraph.server import (
     queries,
     records,
     search,
+    signing_in,
     sparql,
     trail,
 )
@@ -61,6 +63,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *drift.ENDPOINTS,
     *queries.ENDPOINTS,
     *pages.ENDPOINTS,
+    *signing_in.ENDPOINTS,
+    *dashboard.ENDPOINTS,
     *search.ENDPOINTS,
     *linked.ENDPOINTS,
     *log.ENDPOINTS,
@@ -161,8 +165,11 @@ class _Dispatch:
         try:
             try:
                 response = await self._answered(request, endpoint)
+                response = await pages.completed(response, request, services)
             except Exception as error:
                 response = respond(request, error)
+                if pages.wants_page(request):
+                    response = await pages.problem_page(response, request, services)
             headers = response.raw_headers
             given = {name for name, _ in headers}
             headers.extend(each for each in _HEADERS if each[0] not in given)

@@ -1,7 +1,8 @@
 """The guard of the server: who sends a request, and whether it may do what it asks.
 
 Specifications: RFC 6750 (bearer tokens), RFC 9110 section 11 (challenges). The decision itself is
-`provgraph.access.verdict.judge`; here are the header, the challenge and the host.
+`provgraph.access.verdict.judge`; here are the header, the challenge and the host. People at a browser
+send a session instead of the header (`provgraph.server.sessions`).
 
 Until somebody was given access (`provgraph access create-token`), the server is open to read, on this
 machine only; from the first token on nobody reads without one.
@@ -20,6 +21,8 @@ from provgraph.access.verdict import Caller, judge
 from provgraph.access.views import View, view_of
 from provgraph.errors import UntrustedError
 from provgraph.server.problems import HttpError
+from provgraph.server.proxies import Front
+from provgraph.server.sessions import Sessions, require_own_page
 
 OPEN: Final = roles.OPEN
 READ: Final = roles.READ
@@ -41,6 +44,9 @@ class Guard(Protocol):
     def admit(self, request: Request, action: str) -> Caller:
         """Admit a request to an action."""
 
+    def known(self, secret: str) -> Caller:
+        """Say whose a token is. Raises HttpError (401)."""
+
     def view(self, caller: Caller) -> View:
         """Say what somebody who was just admitted may see."""
 
@@ -48,9 +54,18 @@ class Guard(Protocol):
 class AccessGuard:
     """Admits by token. Used by one event loop."""
 
-    def __init__(self, store: AccessStore, *, openid: OpenId | None = None) -> None:
-        """Take the store of tokens, and what verifies other tokens."""
+    def __init__(
+        self,
+        store: AccessStore,
+        *,
+        openid: OpenId | None = None,
+        sessions: Sessions | None = None,
+        front: Front | None = None,
+    ) -> None:
+        """Take the store of tokens, what verifies other tokens, and the sessions of browsers."""
         self._store = store
+        self._sessions = sessions or Sessions()
+        self._front = front or Front()
         self._openid = openid
         self._version: int | None = None
         self._is_set_up = False
@@ -65,6 +80,10 @@ class AccessGuard:
         """
         self._look_for_changes()
         secret = _bearer(request)
+        if secret is None and action != OPEN and self._is_set_up:
+            secret = self._sessions.secret_of(request)
+            if secret is not None:
+                require_own_page(request, root=self._front.root(request))
         if secret is None and not self._is_set_up:
             _require_this_machine(request)
             host = request.client.host if request.client else "local"
@@ -80,6 +99,14 @@ class AccessGuard:
         if caller is None:
             raise _unauthorized(verdict.reason)
         raise HttpError(403, "Forbidden", verdict.reason)
+
+    def known(self, secret: str) -> Caller:
+        """Say whose a token is.
+
+        Raises:
+            HttpError: 401, nobody's.
+        """
+        return self._caller(secret)
 
     def view(self, caller: Caller) -> View:
         """Say what somebody sees by the policy that held when they were admitted."""

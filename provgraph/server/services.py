@@ -26,6 +26,7 @@ from provgraph.access.verdict import Caller
 from provgraph.access.views import View
 from provgraph.errors import StorageError, UsageError
 from provgraph.index.pool import PoolLimits, QueryPool
+from provgraph.server.attention import AttentionKeeper
 from provgraph.server.counting import Metrics
 from provgraph.server.guard import AccessGuard, Guard
 from provgraph.server.headers import LEDGER_SIZE_HEADER
@@ -34,6 +35,8 @@ from provgraph.server.prefixes import Prefixes
 from provgraph.server.problems import HttpError
 from provgraph.server.proxies import Front
 from provgraph.server.rates import Rates
+from provgraph.server.sessions import Sessions
+from provgraph.server.standings import Standings
 from provgraph.service.home import trail_signer, utc_now
 from provgraph.service.ingesting import Ingest
 from provgraph.service.snapshots import SnapshotKeeper
@@ -69,6 +72,10 @@ class Services:
     """What was counted for VoID, by what was shown, with the ledger size that it holds for."""
 
     front: Front = field(default_factory=Front)
+    sessions: Sessions = field(default_factory=Sessions)
+    attention: AttentionKeeper = field(default_factory=AttentionKeeper)
+    standings: Standings = field(default_factory=Standings)
+    """How the ledger stands, for every page."""
     rates: Rates
     prefixes: Prefixes
     """Indexes of the ledger as it was."""
@@ -171,14 +178,16 @@ class Services:
                 store=store,
                 clock=utc_now,
             )
+        front, sessions = Front.of(settings), Sessions()
         return cls(
             settings=settings,
+            sessions=sessions,
             snapshots=SnapshotKeeper(settings),
             prefixes=Prefixes(settings),
             pool=QueryPool(limits),
-            guard=guard or AccessGuard(store, openid=openid),
+            guard=guard or AccessGuard(store, openid=openid, sessions=sessions, front=front),
             key_source=key_source,
-            front=Front.of(settings),
+            front=front,
             rates=Rates(per_s=settings.requests_per_s, burst=settings.requests_burst),
             trail_path=settings.home / "trail.db",
             clock=utc_now,

