@@ -32,6 +32,7 @@ __all__ = [
     "deploy",
     "describe",
     "drift_origin",
+    "gate",
     "gate_decision",
     "observe",
     "register",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from provgraph.capture.run import current_run
     from provgraph.service.api import observe, run
     from provgraph.service.drift_api import drift_origin
+    from provgraph.service.gating import gate
     from provgraph.service.governed import (
         approve,
         assess_change,
@@ -82,6 +84,7 @@ _WHERE = {
     "current_run": "provgraph.capture.run",
     "assess_change": "provgraph.service.governed",
     "assign": "provgraph.service.governed",
+    "gate": "provgraph.service.gating",
     "gate_decision": "provgraph.service.governed",
     "register": "provgraph.service.governed",
     "remediate": "provgraph.service.governed",

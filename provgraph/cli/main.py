@@ -43,6 +43,7 @@ COMMANDS: Final = (
     Command(name="assign", module="govern", help="say who answers for a model or dataset"),
     Command(name="validate", module="govern", help="record that somebody validated a model"),
     Command(name="approve", module="govern", help="take responsibility for a model"),
+    Command(name="gate", module="gate", help="may this model be promoted, by a profile"),
     Command(name="waive", module="govern", help="let a model pass without one requirement"),
     Command(name="deploy", module="govern", help="record that a model was put to work"),
     Command(name="undeploy", module="govern", help="record that a deployment is over"),

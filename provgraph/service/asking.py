@@ -543,6 +543,10 @@ class Reader:
         """
         return self.over_lineage(lambda graph: starts(graph, iris, up=up))
 
+    def content(self, text: str) -> str:
+        """Return the one content that somebody means; errors as `ask`."""
+        return self._content(text)[0]
+
     def _content(self, text: str) -> list[str]:
         """Find what a canned query is about: one content, run or person."""
         iri = self.resolve_one(text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from provgraph import terms
+from provgraph.errors import FormatError
 from provgraph.index.store import Row
 from provgraph.query.reporting import Material, Table
 from provgraph.query.requirements import Requirement, load_profile
@@ -25,24 +28,38 @@ def report(material: Material) -> Table:
     """
     profile = load_profile(_value(material, "profile"))
     wants_all = _value(material, "all") == "true"
-    found: dict[str, list[Row]] = {}
-    for row in material.found.rows:
-        fact = row[0]
-        if fact is not None:
-            found.setdefault(literal_parts(fact)[0], []).append(row)
+    asked = [each for each in profile.requirements if each.fact is not None]
+    if not asked:
+        raise FormatError(
+            f"{profile.id} asks for no fact; `provgraph gate` judges what it does ask"
+        )
+    found = by_fact(material.found.rows)
     rows: list[Row] = []
-    for each in profile.requirements:
-        rows += _judged(each, found, wants_all=wants_all)
+    for each in asked:
+        rows += judged(each, found, wants_all=wants_all)
     return Table(columns=tuple(material.query.columns), rows=rows)
 
 
-def _judged(each: Requirement, found: dict[str, list[Row]], *, wants_all: bool) -> list[Row]:
-    stated = found.get(each.fact, [])
+def by_fact(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Sort what the query found by the fact that it is about."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        fact = row[0]
+        if fact is not None:
+            found.setdefault(literal_parts(fact)[0], []).append(row)
+    return found
+
+
+def judged(each: Requirement, found: Mapping[str, list[Row]], *, wants_all: bool) -> list[Row]:
+    """Hold what was found against a requirement: rows of this report, none where it is met."""
+    stated = found.get(each.fact or "", [])
     absent = [row for row in stated if row[1] == terms.string("absent")]
     if stated and not absent:
         return [_row(each, "met", None, None, None)] if wants_all else []
     reasons = [
-        row for field in _FIELDS.get(each.fact, ()) for row in found.get(f"missing {field}", [])
+        row
+        for field in _FIELDS.get(each.fact or "", ())
+        for row in found.get(f"missing {field}", [])
     ]
     if not stated:
         state = "missing" if reasons else "not recorded"
