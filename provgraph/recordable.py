@@ -21,6 +21,7 @@ from provgraph.governance import (
     Waiver,
     Withdrawal,
 )
+from provgraph.imported import ImportSummary, RegistryEntry
 from provgraph.records import (
     Appointment,
     Approval,
@@ -60,6 +61,8 @@ Record = (
     | Verification
     | Appointment
     | GraphImport
+    | ImportSummary
+    | RegistryEntry
     | Notice
     | Certificate
     | DriftVerdict

@@ -73,6 +73,7 @@ class Entity:
     legal_bases: tuple[LegalBasis, ...] = ()
     intended_use: IntendedUse | None = None
     profile: Digest | None = None  # of the attachment with its columns (`provgraph.profiles`)
+    weak_digest: Digest | None = None  # that does not name the content (`Digest.is_weak`)
     missing: tuple[Missing, ...] = ()
 
 

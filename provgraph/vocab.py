@@ -152,6 +152,11 @@ CLASSES: Final = (
     "Feature",
     "Labelling",
     "QualityMeasurement",
+    # imports
+    "RegistryRecord",
+    "RegistryEntry",
+    "Disagreement",
+    "SourceState",
 )
 
 # ---- properties of our own -----------------------------------------------------------------------
@@ -413,6 +418,26 @@ PROPERTIES: Final = (
     "agreementMethod",
     "labelCount",
     "column",
+    # imports
+    "converter",
+    "converterVersion",
+    "sourceUnit",
+    "sourceState",
+    "redactedCount",
+    "supersedes",
+    "disagreementAbout",
+    "firstStatement",
+    "secondStatement",
+    "entryKind",
+    "entryOf",
+    "entryCreated",
+    "alias",
+    "mappedCount",
+    "keptCount",
+    "refusedCount",
+    "waitingCount",
+    "unchangedCount",
+    "recordedCount",
 )
 
 

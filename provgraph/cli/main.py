@@ -53,6 +53,7 @@ COMMANDS: Final = (
     Command(name="withdraw", module="govern", help="withdraw a dataset or a consent"),
     Command(name="remediate", module="govern", help="decide on what a withdrawal affects"),
     Command(name="explain", module="explain", help="what a SPARQL query asks, and what to mind"),
+    Command(name="import", module="importing", help="take in what another system recorded"),
     Command(name="export", module="export", help="hand lineage over, as RDF or verifiable bundle"),
     Command(name="erase", module="erase", help="take a record's content out, for good"),
     Command(name="publish", module="publish", help="write the ledger as tiles for a web server"),

@@ -16,8 +16,10 @@ from urllib.parse import quote
 
 from provgraph import terms, vocab
 from provgraph.convert import data
+from provgraph.convert.origins import write_origin
 from provgraph.digests import sha256_bytes
 from provgraph.frozen import dataclass
+from provgraph.imported import Origin
 from provgraph.records import RECORD_VERSION, Agent, Entity, Missing, Note, Scalar
 from provgraph.terms import Graph, Term
 from provgraph.vocab import LABEL, PROV_T, A, C, P
@@ -67,13 +69,15 @@ class NameRow:
 class Context:
     """What conversion needs to know of its surroundings; nothing is read from clock or disk.
 
-    `previous` maps (kind, name, version) to the IRI of the version that this one revises.
+    `previous` maps (kind, name, version) to the IRI of the version that this one revises. `origin` is
+    where an imported record came from.
     """
 
     namespace: str
     software_version: str
     recorded_at: datetime
     previous: Mapping[tuple[str, str, str], str]
+    origin: Origin | None = None
 
 
 class Sheet:
@@ -139,6 +143,8 @@ class Sheet:
         record = self.content_head(record_class)
         self.time(record, PROV_T["generatedAtTime"], self.context.recorded_at)
         self.text(record, P["softwareVersion"], self.context.software_version)
+        if self.context.origin is not None:
+            write_origin(self, record, self.context.origin)
         return record
 
     def content_head(self, record_class: str) -> Term:
@@ -201,6 +207,8 @@ class Sheet:
         self.text(iri, LABEL, entity.name)
         self.text(iri, vocab.DESCRIPTION, entity.description)
         self.text(iri, P["digest"], None if entity.digest is None else str(entity.digest))
+        if entity.weak_digest is not None:
+            self.text(iri, P["digest"], str(entity.weak_digest))
         if entity.uri is not None and entity.digest is not None:
             self.add(iri, PROV_T["atLocation"], terms.iri(terms.to_iri(entity.uri)))
         if entity.location is not None:

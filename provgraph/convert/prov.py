@@ -26,8 +26,10 @@ from provgraph.convert.certificates import certificate_sheet
 from provgraph.convert.descriptions import description_sheet
 from provgraph.convert.drift import event_sheet, verdict_sheet
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
-from provgraph.convert.imports import import_sheet
+from provgraph.convert.evaluations import write_evaluation, write_measurement
+from provgraph.convert.imports import import_sheet, import_summary_sheet
 from provgraph.convert.notices import notice_sheet
+from provgraph.convert.registry import registry_sheet
 from provgraph.convert.tombstone import tombstone_sheet
 from provgraph.convert.verification import verification_sheet
 from provgraph.convert.witnesses import appointment
@@ -45,6 +47,7 @@ from provgraph.governance import (
     Waiver,
     Withdrawal,
 )
+from provgraph.imported import ImportSummary, RegistryEntry
 from provgraph.loading import import_lock
 from provgraph.recordable import Record
 from provgraph.records import (
@@ -56,7 +59,6 @@ from provgraph.records import (
     Deployment,
     Description,
     Environment,
-    Evaluation,
     Generation,
     GoldenPredictions,
     GraphImport,
@@ -110,6 +112,8 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Verification: verification_sheet,
         Appointment: appointment,
         GraphImport: import_sheet,
+        ImportSummary: import_summary_sheet,
+        RegistryEntry: registry_sheet,
         Notice: notice_sheet,
         Certificate: certificate_sheet,
         DriftVerdict: verdict_sheet,
@@ -208,7 +212,7 @@ def _run(run: Run, record_iri: str, context: Context) -> Sheet:
         _step(sheet, subject, step, steps)
     _data_flow(sheet, subject, run.used, run.generated)
     for evaluation in run.evaluations:
-        _evaluation(sheet, subject, evaluation)
+        write_evaluation(sheet, subject, evaluation)
     for golden in run.golden:
         _golden(sheet, subject, golden)
     if run.code is not None:
@@ -373,36 +377,6 @@ def _data_facts(sheet: Sheet, activity: Term, said: Run | Step) -> None:
     data.write_qualities(sheet, activity, said.qualities, of=None)
 
 
-def _evaluation(sheet: Sheet, run: Term, evaluation: Evaluation) -> None:
-    node = sheet.node("evaluation")
-    sheet.add(node, A, PROV_T["Entity"])
-    sheet.add(node, A, C["Evaluation"])
-    sheet.add(node, PROV_T["wasGeneratedBy"], run)
-    for predicate, entity in ((P["model"], evaluation.model), (P["data"], evaluation.data)):
-        if entity is not None:
-            other = sheet.entity(entity)
-            sheet.add(node, predicate, other)
-            sheet.add(node, PROV_T["wasDerivedFrom"], other)
-    _measurement(sheet, node, evaluation)
-    if evaluation.interval is not None:
-        sheet.real(node, P["intervalLevel"], evaluation.interval_level)
-        sheet.text(node, P["intervalMethod"], evaluation.interval_method)
-    sheet.text(node, P["slice"], evaluation.slice)
-    sheet.text(node, P["implementation"], evaluation.implementation)
-    sheet.text(node, P["test"], evaluation.test)
-    sheet.text(node, P["dataRole"], evaluation.role)
-    sheet.time(node, PROV_T["generatedAtTime"], evaluation.at)
-    if evaluation.standard:
-        metrics = sheet.node("metrics")
-        sheet.add(node, P["standardMetrics"], metrics)
-        sheet.add(metrics, A, C["MetricSet"])
-        sheet.named_values(metrics, vocab.METRIC, evaluation.standard)
-    if evaluation.outcomes is not None:
-        sheet.add(node, P["outcomes"], terms.iri(vocab.content_iri(evaluation.outcomes)))
-    if evaluation.predictions is not None:
-        sheet.add(node, P["columnProfile"], terms.iri(vocab.profile_iri(evaluation.predictions)))
-
-
 def _golden(sheet: Sheet, run: Term, golden: GoldenPredictions) -> None:
     node = sheet.node("golden")
     sheet.add(run, P["golden"], node)
@@ -419,18 +393,6 @@ def _golden(sheet: Sheet, run: Term, golden: GoldenPredictions) -> None:
     if golden.profile is not None:
         sheet.add(node, P["columnProfile"], terms.iri(vocab.profile_iri(golden.profile)))
     sheet.time(node, PROV_T["generatedAtTime"], golden.at)
-
-
-def _measurement(sheet: Sheet, node: Term, measured: Evaluation | Observation) -> None:
-    sheet.text(node, P["metricName"], measured.metric)
-    sheet.add(node, P["value"], terms.real(measured.value))
-    if measured.interval is not None:
-        sheet.add(node, P["intervalLow"], terms.real(measured.interval[0]))
-        sheet.add(node, P["intervalHigh"], terms.real(measured.interval[1]))
-    sheet.number(node, P["sampleSize"], measured.n)
-    sheet.text(node, P["threshold"], measured.threshold)
-    if measured.threshold_met is not None:
-        sheet.add(node, P["thresholdMet"], terms.boolean(measured.threshold_met))
 
 
 # ---- later facts ---------------------------------------------------------------------------------
@@ -511,7 +473,7 @@ def _observation(record: Observation, record_iri: str, context: Context) -> Shee
         sheet.add(subject, PROV_T["wasDerivedFrom"], outputs)
     if record.deployment is not None:
         sheet.add(subject, P["deployment"], terms.iri(record.deployment))
-    _measurement(sheet, subject, record)
+    write_measurement(sheet, subject, record)
     sheet.time(subject, P["windowStart"], record.window_start)
     sheet.time(subject, P["windowEnd"], record.window_end)
     sheet.notes(subject, record.notes)

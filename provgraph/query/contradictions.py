@@ -34,6 +34,8 @@ RULES: Final = {
     "train-and-test": "a model was trained on it, and tested or evaluated on it as well",
     "withdrawn-and-deployed": "it was withdrawn, and is deployed with nothing in its place",
     "used-after-withdrawal": "it was withdrawn, and used by a run that began afterwards",
+    "source-disagrees": "the source that it was imported from says two things of it",
+    "source-changed": "the source that it was imported from has changed a metric afterwards",
 }
 COLUMNS: Final = (
     "rule",

@@ -27,6 +27,7 @@ from provgraph.convert.prov import (
 from provgraph.digests import Digest
 from provgraph.errors import FormatError, KeyRefusedError
 from provgraph.frozen import replace
+from provgraph.imported import Origin
 from provgraph.ledger.names import Names
 from provgraph.ledger.reading import LedgerReader
 from provgraph.ledger.rows import NameRow, Pending
@@ -93,6 +94,7 @@ def write_record(
     attachments: Mapping[Digest, bytes] | None = None,
     kind: str = RECORD,
     signer: Signer | None = None,
+    origin: Origin | None = None,
 ) -> Receipt:
     """Convert, seal and append one record; return when the ledger has committed it.
 
@@ -103,6 +105,7 @@ def write_record(
         attachments: bytes that the record names by digest.
         kind: of the entry (`provgraph.seal.entry`).
         signer: who seals it; default is the producer key.
+        origin: where an imported record came from.
 
     Raises:
         StorageError: the bytes could not be made durable.
@@ -123,7 +126,8 @@ def write_record(
             record_id=record_id,
             attachments=attachments or {},
             kind=kind,
-            names=_names(settings, ledger, record),
+            names=names_for(settings, ledger, record),
+            origin=origin,
         )
         try:
             return write(own)
@@ -141,7 +145,7 @@ def write_record(
         return write(successor)
 
 
-def _names(settings: Settings, ledger: Ledger, record: Record) -> Names:
+def names_for(settings: Settings, ledger: Ledger, record: Record) -> Names:
     """Return the names that a record may draw on: where projects can be private, not all."""
     if not (settings.home / "access.db").exists():
         return ledger
@@ -163,6 +167,7 @@ def _write(
     attachments: Mapping[Digest, bytes],
     kind: str,
     names: Names,
+    origin: Origin | None,
 ) -> Receipt:
     pending = prepare_record(
         names,
@@ -172,6 +177,7 @@ def _write(
         kind=kind,
         signer=signer,
         is_recorded=lambda iri: is_recorded(ledger, iri),
+        origin=origin,
     )
     # The one durable write. If the process dies before COMMIT, the ledger is as it was and the
     # journal still has the facts; after it, the record is there and sealing again finds it.
@@ -190,10 +196,12 @@ def prepare_record(
     kind: str = RECORD,
     signer: Signer,
     is_recorded: Callable[[str], bool],
+    origin: Origin | None = None,
 ) -> list[Pending]:
     """Convert and seal a record, and before it what it refers to that the ledger has not got yet.
 
-    The record itself is the last one. Nothing is written here.
+    The record itself is the last one. `origin` is where an imported one came from. Nothing is written
+    here.
     """
     now = utc_now()
     record, previous = _against_names(names, record)
@@ -208,6 +216,8 @@ def prepare_record(
         for content in _repeated_content(record)
         if not is_recorded(content_record_iri(content))
     ]
+    if origin is not None:
+        context = replace(context, origin=origin)
     converted, whole = _converted(record, record_id=record_id, context=context)
     profiles, others = _profiles(attachments or {})
     pending += [

@@ -10,6 +10,8 @@ import pytest
 from story import ADA, at, content, uuid_of
 
 from provgraph import vocab
+from provgraph.digests import sha256_bytes
+from provgraph.imported import Disagreement, Origin
 from provgraph.query.contradictions import RULES
 from provgraph.records import (
     Approval,
@@ -75,6 +77,26 @@ def withdrawn(entity: Entity, minutes: float) -> Retraction:
     return Retraction(id=uuid_of(92), target=target, reason="wrong", by=ADA, at=at(minutes))
 
 
+def origin(state: str, **more: object) -> Origin:
+    return Origin(
+        converter="mlflow",
+        converter_version="1",
+        unit="mlflow/run/1",
+        content=sha256_bytes(state.encode()),
+        media_type="text/plain",
+        **more,
+    )
+
+
+FIRST_RECORD = vocab.record_iri(uuid_of(500))
+TWO_VALUES = Disagreement(
+    about=vocab.run_iri(uuid_of(1)),
+    fact="f1",
+    first="0.5",
+    first_place="the run",
+    second="0.9",
+    second_place="the model",
+)
 TRAINED = run(1, 0, 10, used=(uses(DATA, "train"),), generated=makes(MODEL))
 REPLACING = vocab.activity_iri("deployment", uuid_of(91))
 APPROVED = vocab.activity_iri("approval", uuid_of(90))
@@ -165,6 +187,23 @@ CASES = {
         [TRAINED, withdrawn(DATA, 12), run(2, 20, 21, used=(uses(DATA),))],
         [TRAINED, withdrawn(DATA, 12)],
     ),
+    "source-disagrees": (
+        [(run(1, 0, 10), origin("a", disagreements=(TWO_VALUES,)))],
+        [(run(1, 0, 10), origin("a"))],
+    ),
+    "source-changed": (
+        [
+            (run(1, 0, 10, metrics={"f1": 0.5}), origin("a")),
+            (run(1, 0, 10, metrics={"f1": 0.9}), origin("b", supersedes=FIRST_RECORD)),
+        ],
+        [
+            (run(1, 0, 10, metrics={"f1": 0.5}), origin("a")),
+            (
+                run(1, 0, 10, metrics={"f1": 0.5}, tags={"new": "tag"}),
+                origin("b", supersedes=FIRST_RECORD),
+            ),
+        ],
+    ),
 }
 
 
@@ -172,8 +211,9 @@ CASES = {
 def tell(tmp_path: Path) -> Callable[..., list[str]]:
     def told(records: list[object], thing: str | None = None) -> list[str]:
         settings = load({"PROVGRAPH_HOME": str(tmp_path / f"home-{len(list(tmp_path.iterdir()))}")})
-        for number, record in enumerate(records):
-            write_record(settings, record, record_id=uuid_of(500 + number))
+        for number, item in enumerate(records):
+            record, came_from = item if isinstance(item, tuple) else (item, None)
+            write_record(settings, record, record_id=uuid_of(500 + number), origin=came_from)
         with open_reader(settings) as reader:
             rows = reader.ask("Q32", {} if thing is None else {"thing": thing}).rows
         return [row[0].strip('"') for row in rows]
@@ -193,6 +233,11 @@ def test_a_rule_finds_what_cannot_both_be_right(tell, rule):
 @pytest.mark.parametrize("rule", CASES)
 def test_a_rule_leaves_alone_what_is_no_contradiction(tell, rule):
     assert tell(CASES[rule][1]).count(rule) == 0
+
+
+def test_a_metric_of_the_training_data_itself_is_no_test(tell):
+    evaluated = run(2, 11, 12, evaluations=(measured(0.9, 12, data=DATA, role="train"),))
+    assert tell([TRAINED, evaluated]) == []
 
 
 def test_data_that_a_model_was_trained_and_evaluated_on_is_found(tell):

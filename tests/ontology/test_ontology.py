@@ -32,6 +32,7 @@ PROV_PROPERTIES = {
     "used": ("Activity", "Entity"),
     "generated": ("Activity", "Entity"),
     "wasInformedBy": ("Activity", "Activity"),
+    "wasRevisionOf": ("Entity", "Entity"),
 }
 
 
