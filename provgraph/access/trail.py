@@ -321,6 +321,49 @@ def verify_trail(path: Path, *, key: bytes | None = None) -> Checkpoint:
         return checkpoint
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What a trail is known by, as of one instant."""
+
+    charter: bytes
+    checkpoint: bytes
+    size: int
+
+
+def read_head(path: Path) -> Head:
+    """Return a trail's charter, and its checkpoint with the size that it is over; both are checked.
+
+    Raises:
+        NotFoundError: there is no trail.
+        UntrustedError: it is damaged.
+    """
+    with contextlib.closing(_connect(path, read_only=True)) as db, _read_errors(path):
+        row = db.execute("SELECT charter, checkpoint FROM trail WHERE id = 1").fetchone()
+        checkpoint = open_checkpoint(row[1], open_charter(row[0]).note_key)
+        return Head(charter=row[0], checkpoint=row[1], size=checkpoint.size)
+
+
+def write_trail(
+    path: Path, *, charter: bytes, checkpoint: bytes, rows: Iterable[tuple[int, bytes, bytes]]
+) -> None:
+    """Make a trail of rows from a backup: (position, row, tree hashes). `verify_trail` says if it is right.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("BEGIN")
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            for statement in _SCHEMA:
+                db.execute(statement)
+            db.execute("INSERT INTO trail VALUES (1, ?, ?)", (charter, checkpoint))
+            db.executemany("INSERT INTO access VALUES (?, ?, ?)", rows)
+            db.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot make {path}: {error}; look at the disk") from error
+
+
 def parse_access(data: object) -> Access:
     """Read a row's bytes.
 

@@ -101,7 +101,7 @@ def run_erase(arguments: argparse.Namespace) -> int:
             out.print(f"entry {each.index} was erased meanwhile, by entry {each.tombstone}")
     _say_notes(out, notes)
     out.print(
-        "Not reached: backups and copies of this folder, bundles that were handed out, and what the"
+        "Not reached: backups, until the next `provgraph backup` to each place, copies of this folder, bundles that were handed out, and what the"
         " disk keeps of overwritten blocks."
     )
     return 0

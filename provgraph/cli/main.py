@@ -64,6 +64,8 @@ COMMANDS: Final = (
     Command(name="timestamp", module="timestamp", help="have this ledger time-stamped (RFC 3161)"),
     Command(name="witness", module="witness", help="run a witness for other people's ledgers"),
     Command(name="fsck", module="keep", help="check the whole ledger of this home"),
+    Command(name="backup", module="backup", help="back this home up to other places"),
+    Command(name="restore", module="restore", help="restore a home from a backup"),
     Command(name="serve", module="serve", help="serve this home over HTTP"),
     Command(name="access", module="access", help="tokens, roles, private projects"),
     Command(name="trail", module="trail", help="who asked this home's server what"),
