@@ -53,6 +53,7 @@ def send(
     method: str,
     address: str,
     *,
+    query: str = "",
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     timeout_s: float,
@@ -60,11 +61,15 @@ def send(
 ) -> Reply:
     """Send one request and return the answer, within `timeout_s` in all.
 
+    `query` goes after the address, encoded as for a form.
+
     Raises:
         UsageError: the address may not be asked.
         UnreachableError: no answer in time, a broken one, or one longer than `max_bytes`.
     """
     address = require_address(address)
+    if query:
+        address = f"{address}?{query}"
     sent = {"User-Agent": "provgraph", "Connection": "close", **(headers or {})}
     replies: list[Reply] = []
     errors: list[str] = []
@@ -101,7 +106,8 @@ def _exchange(
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
-        connection.request(method, parts.path or "/", body, headers)
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        connection.request(method, target, body, headers)
         response = connection.getresponse()
         data = response.read(max_bytes + 1)
         if len(data) > max_bytes:

@@ -12,14 +12,13 @@ from typing import Any, Final
 from rich.markup import escape
 
 from provgraph import __version__
-from provgraph.capture.sinks import Receipt
 from provgraph.cli.output import console, counted, short, write_data
 from provgraph.cli.terminal import printable
 from provgraph.errors import UsageError
 from provgraph.gates.reports import to_json, to_junit, to_sarif
 from provgraph.gates.verdict import MET, WAIVED, Verdict
-from provgraph.query.requirements import load_profile, profile_names
-from provgraph.service.gating import decide, exit_code, profile_of, template
+from provgraph.query.requirements import named_profiles
+from provgraph.service.gating import decide, exit_code, profile_of, profiles_folder, template
 from provgraph.service.home import utc_now
 from provgraph.settings import load
 
@@ -68,7 +67,8 @@ def run_gate(arguments: argparse.Namespace) -> int:
         return _list()
     if arguments.new_profile is not None:
         return _new_profile(Path(arguments.new_profile))
-    profile = profile_of(arguments.profile)
+    settings = load()
+    profile = profile_of(settings, arguments.profile)
     if arguments.check_profile:
         console().print(
             f"{escape(profile.id)} {escape(profile.version)} is a profile of"
@@ -77,8 +77,8 @@ def run_gate(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.model is None:
         raise UsageError("say which model: provgraph gate churn:3 --profile minimal")
-    verdict, receipt = decide(
-        load(),
+    verdict, record = decide(
+        settings,
         arguments.model,
         profile=profile,
         stage=arguments.stage,
@@ -88,29 +88,29 @@ def run_gate(arguments: argparse.Namespace) -> int:
     )
     form = arguments.format
     if arguments.out is not None:
-        data = _as(form if form != "text" else "json", verdict, receipt)
+        data = _as(form if form != "text" else "json", verdict, record)
         try:
             Path(arguments.out).write_text(data, "utf-8")
         except OSError as error:
             raise UsageError(f"cannot write {arguments.out}: {error.strerror or error}") from None
-        _print(verdict, receipt)
+        _print(verdict, record)
     elif form == "text":
-        _print(verdict, receipt)
+        _print(verdict, record)
     else:
-        write_data(_as(form, verdict, receipt))
+        write_data(_as(form, verdict, record))
     return exit_code(verdict)
 
 
-def _as(form: str, verdict: Verdict, receipt: Receipt | None) -> str:
+def _as(form: str, verdict: Verdict, record: str | None) -> str:
     if form == "junit":
         return to_junit(verdict)
     value = to_sarif(verdict, version=__version__) if form == "sarif" else to_json(verdict)
     if form == "json":
-        value["decision"] = None if receipt is None else receipt.record
+        value["decision"] = record
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def _print(verdict: Verdict, receipt: Receipt | None) -> None:
+def _print(verdict: Verdict, record: str | None) -> None:
     out = console()
     word = {"passed": "green", "waived": "yellow", "failed": "red"}[verdict.verdict]
     stage = f" for {verdict.stage}" if verdict.stage else ""
@@ -143,14 +143,15 @@ def _print(verdict: Verdict, receipt: Receipt | None) -> None:
         out.print("[dim]not answered by records, somebody has to look:[/dim]")
         for row in verdict.unanswered:
             out.print(f"[dim]  {escape(row.id)}: {escape(row.title)} ({escape(row.source)})[/dim]")
-    if receipt is not None:
-        out.print(f"recorded as {short(receipt.record)} at position {receipt.position}")
+    if record is not None:
+        out.print(f"recorded as {short(record)}")
 
 
 def _list() -> int:
     out = console()
-    for name in profile_names():
-        profile = load_profile(name)
+    settings = load()
+    for name in named_profiles(profiles_folder(settings)):
+        profile = profile_of(settings, name)
         out.print(
             f"[bold]{escape(name)}[/bold] {escape(profile.version)}  {escape(profile.title)}:"
             f" {counted(len(profile.requirements), 'requirement')},"

@@ -55,25 +55,40 @@ _SUBJECTS: Final = ("model", "dataset", "run", "thing")
 
 def profile_names() -> list[str]:
     """Return the names of the profiles that come with provgraph, sorted."""
-    return sorted(path.stem for path in _folder().glob("*.toml"))
+    return _names_in(_folder())
 
 
-def load_profile(name: str) -> Profile:
-    """Read a profile that comes with provgraph, by its name.
+def named_profiles(folder: Path) -> list[str]:
+    """Return the names of all profiles, those in a folder of one's own too, sorted."""
+    return sorted({*profile_names(), *_names_in(folder)})
+
+
+def _names_in(folder: Path) -> list[str]:
+    return sorted(path.name.removesuffix(".toml") for path in folder.glob("*.toml"))
+
+
+def load_profile(name: str, *, folder: Path | None = None) -> Profile:
+    """Read a profile by its name: one that comes with provgraph, else one in a folder of one's own.
 
     Raises:
         NotFoundError: there is none; near names are suggested.
         FormatError: it is not in its form.
     """
-    names = profile_names()
+    names = profile_names() if folder is None else named_profiles(folder)
     if not _NAME.fullmatch(name) or name not in names:
         near = difflib.get_close_matches(name[:100], names, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
         raise NotFoundError(f"no profile is called {name[:100]!r}{hint}")
-    return parse_profile((_folder() / f"{name}.toml").read_bytes(), where=f"{name}.toml")
+    path = _folder() / f"{name}.toml"
+    if not path.exists() and folder is not None:
+        path = folder / f"{name}.toml"
+    profile = parse_profile(_bytes_of(path), where=path.name)
+    if profile.id != name:
+        raise FormatError(f"{path.name}: expected the id {name!r}, found {profile.id!r}")
+    return profile
 
 
-def read_profile(text: str) -> Profile:
+def read_profile(text: str, *, folder: Path | None = None) -> Profile:
     """Read a profile by its name, or from a file: whatever ends in .toml or has a slash is a path.
 
     Raises:
@@ -81,19 +96,22 @@ def read_profile(text: str) -> Profile:
         FormatError: it is not in its form.
     """
     if not text.endswith(".toml") and "/" not in text:
-        return load_profile(text)
-    path = Path(text)
+        return load_profile(text, folder=folder)
+    return parse_profile(_bytes_of(Path(text)), where=Path(text).name)
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise NotFoundError(
-            f"cannot read the profile {text}: {error.strerror or error};"
+            f"cannot read the profile {path}: {error.strerror or error};"
             " `provgraph gate --new-profile FILE` writes one to begin with"
         ) from None
     if len(data) > MAX_BYTES:
-        raise FormatError(f"{text}: expected at most {MAX_BYTES} bytes of profile")
-    return parse_profile(data, where=path.name)
+        raise FormatError(f"{path}: expected at most {MAX_BYTES} bytes of profile")
+    return data
 
 
 def parse_profile(data: bytes, *, where: str) -> Profile:

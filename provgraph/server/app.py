@@ -27,6 +27,7 @@ from provgraph.server import (
     dashboard,
     description,
     drift,
+    gate,
     graphs,
     lineage,
     linked,
@@ -62,6 +63,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *lineage.ENDPOINTS,
     *drift.ENDPOINTS,
     *queries.ENDPOINTS,
+    *gate.ENDPOINTS,
     *pages.ENDPOINTS,
     *signing_in.ENDPOINTS,
     *dashboard.ENDPOINTS,
@@ -99,6 +101,7 @@ def make_app(services: Services) -> Starlette:
 
     schemas = {
         **SCHEMAS,
+        "GateVerdict": gate.SCHEMA,
         "Lineage": lineage.SCHEMA,
         "OpenLineageEvent": openlineage.SCHEMA,
         "OpenLineageName": openlineage.NAME_SCHEMA,

@@ -82,6 +82,10 @@ class Seen:
         """Return the contents that somebody means; errors as `asked`."""
         return self._content(text)
 
+    def content(self, text: str) -> str:
+        """Return the one content that somebody means; errors as `asked`."""
+        return self._content(text)[0]
+
     def _content(self, text: str) -> list[str]:
         names = ShownNames(self.ledger, is_shown=self.entries.shows)
         found = resolve(names, text, finds_files=False)

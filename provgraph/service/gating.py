@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from provgraph.capture.identifiers import new_id
 from provgraph.capture.sinks import Receipt
-from provgraph.errors import FormatError, NotFoundError, ProvgraphError, UsageError
+from provgraph.errors import FormatError, NotFoundError, ProvgraphError, UntrustedError, UsageError
 from provgraph.gates.judging import OWN, judge
 from provgraph.gates.sight import Sight
 from provgraph.gates.verdict import FAILED, UNKNOWN, Finding, Verdict
@@ -49,10 +50,11 @@ def gate(
         UsageError: the profile is not known, or not in its form.
         StorageError: the decision could not be recorded.
     """
+    settings = load(os.environ)
     verdict, _ = decide(
-        load(os.environ),
+        settings,
         os.fsdecode(model) if isinstance(model, os.PathLike) else str(model),
-        profile=profile_of(profile),
+        profile=profile_of(settings, profile),
         stage=stage,
         is_recorded=record,
         by=by,
@@ -61,14 +63,19 @@ def gate(
     return verdict
 
 
-def profile_of(text: str) -> Profile:
+def profiles_folder(settings: Settings) -> Path:
+    """Return where a home has profiles of its own, each `<id>.toml`."""
+    return settings.home / "profiles"
+
+
+def profile_of(settings: Settings, text: str) -> Profile:
     """Read a profile by name or path.
 
     Raises:
         UsageError: it is not known, or not in its form.
     """
     try:
-        return read_profile(text)
+        return read_profile(text, folder=profiles_folder(settings))
     except FormatError as error:
         raise UsageError(str(error)) from None
 
@@ -82,22 +89,33 @@ def decide(
     is_recorded: bool,
     by: str | None,
     now: datetime,
-) -> tuple[Verdict, Receipt | None]:
-    """Judge a model of this machine's ledger, and record the decision where that is asked.
+) -> tuple[Verdict, str | None]:
+    """Judge a model; record the decision where that is asked, and return its IRI.
+
+    Where records go to a server, it decides, by its own file of the profile, in the caller's name.
 
     Raises:
         StorageError: the decision could not be recorded.
     """
     try:
         if settings.server:
-            raise UsageError(
-                f"records go to {settings.server}, so its ledger decides: POST {settings.server}/gate"
+            from provgraph.service.gating_remote import ask_server
+
+            verdict, record = ask_server(
+                settings, model, profile=profile.id, stage=stage, is_recorded=is_recorded
             )
+            if verdict.profile_digest != profile.digest:
+                raise UntrustedError(
+                    f"the profile {profile.id} of {settings.server} is another one than here:"
+                    f" expected {profile.digest}, found {verdict.profile_digest}"
+                )
+            return verdict, record
         with open_reader(settings) as reader:
             verdict = judged_by(reader, model, profile=profile, stage=stage, now=now)
     except Exception as error:
         verdict = refused(error, model, profile=profile, stage=stage, now=now)
-    return verdict, record_decision(settings, verdict, by=by) if is_recorded else None
+    receipt = record_decision(settings, verdict, by=by) if is_recorded else None
+    return verdict, None if receipt is None else receipt.record
 
 
 def judged_by(
