@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from provgraph.flows import Flow
 from provgraph.governance import (
     Assignment,
     DeploymentEnd,
@@ -64,6 +65,7 @@ Record = (
     | ImportSummary
     | RegistryEntry
     | Notice
+    | Flow
     | Certificate
     | DriftVerdict
     | DriftEvent

@@ -8,6 +8,7 @@ that no entity grows and no local file is read.
 from __future__ import annotations
 
 import io
+import json
 import re
 import warnings
 from collections.abc import Iterable
@@ -65,7 +66,7 @@ def load_parser(form: str) -> None:
 
 
 def read_document(data: bytes, form: str) -> Document:
-    """Read a PROV document.
+    """Read a PROV document as statements.
 
     Args:
         data: the file.
@@ -75,20 +76,39 @@ def read_document(data: bytes, form: str) -> Document:
         FormatError: it is not in that format.
         UsageError: the package `prov` is not installed.
     """
+    return statements_in(load_document(data, form))
+
+
+def load_document(data: bytes, form: str) -> Any:
+    """Read a PROV document as a `ProvDocument` of the package.
+
+    Raises:
+        FormatError, UsageError: as `read_document`.
+    """
     load_parser(form)
     from prov.model import ProvDocument
 
     if form == "xml":
         data = _plain_xml(data)
+    elif form in {"json", "jsonld"}:
+        _require_each_key_once(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             text = io.BytesIO(data) if form == "xml" else io.StringIO(data.decode("utf-8-sig"))
-            document = ProvDocument.deserialize(text, format=FORMATS[form])
+            return ProvDocument.deserialize(text, format=FORMATS[form])
         except RecursionError:
             raise FormatError("nested too deeply to be read") from None
         except Exception as error:
             raise FormatError(f"not {_TITLES[form]}: {_first_line(error)}") from None
+
+
+def statements_in(document: Any) -> Document:
+    """Return the statements of a `ProvDocument`.
+
+    Raises:
+        FormatError: one is of a kind that is not known here.
+    """
     bundles: dict[str, Iterable[Statement]] = {"": _statements(document.get_records())}
     for bundle in document.bundles:
         name = bundle.identifier.uri if bundle.identifier is not None else ""
@@ -131,6 +151,21 @@ def _term(value: Any) -> Value | None:
 def _iri(value: Any) -> str | None:
     uri = getattr(value, "uri", None)
     return uri if isinstance(uri, str) else None
+
+
+def _require_each_key_once(data: bytes) -> None:
+    """Refuse a key that stands twice in one object: readers would take one and lose the other."""
+
+    def pairs(found: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in found]
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise FormatError(f"expected each key once, found {twice[:80]!r} twice in one object")
+
+    try:
+        json.loads(data.decode("utf-8-sig"), object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return  # the package says what is wrong
 
 
 def _plain_xml(data: bytes) -> bytes:

@@ -98,35 +98,14 @@ def check_file(
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
     form = form or format_of(path, data)
-    request = {
-        "path": [each for each in sys.path if each],
-        "format": form,
-        "strict": strict,
-        "memory_bytes": memory_bytes,
-        "cpu_s": int(timeout_s) + 1,
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", str(_WORKER)],
-            input=json.dumps(request).encode() + b"\n" + data,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise FormatError(
-            f"{path.name} was not checked within {timeout_s:g} s; raise PROVGRAPH_QUERY_TIMEOUT_S"
-        ) from None
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        raise FormatError(
-            f"{path.name} ended the process that read it (status {done.returncode}): it nests too"
-            " deeply or takes too much memory"
-        ) from None
-    if "error" in answer:
-        raised: type[ProvgraphError] = getattr(errors, answer["error"], FormatError)
-        raise raised(f"{path.name}: {answer['message']}")
+    answer = run_worker(
+        _WORKER,
+        data,
+        name=path.name,
+        request={"format": form, "strict": strict},
+        timeout_s=timeout_s,
+        memory_bytes=memory_bytes,
+    )
     findings = (
         Finding(
             **{
@@ -143,3 +122,56 @@ def check_file(
         bundles=answer["bundles"],
         findings=tuple(findings),
     )
+
+
+def run_worker(
+    worker: Path,
+    data: bytes,
+    *,
+    name: str,
+    request: dict[str, Any],
+    timeout_s: float,
+    memory_bytes: int,
+) -> dict[str, Any]:
+    """Have a file read in a process of its own, and return the answer.
+
+    Args:
+        worker: a script that reads one line of JSON and then the file, and answers with JSON.
+        data: the file.
+        name: of the file, for messages.
+        request: what the line holds beside our path and the limits.
+        timeout_s: after this the process is killed.
+        memory_bytes: what it may take.
+
+    Raises:
+        FormatError: the file is too much work, or is refused by the worker.
+    """
+    request = {
+        **request,
+        "path": [each for each in sys.path if each],
+        "memory_bytes": memory_bytes,
+        "cpu_s": int(timeout_s) + 1,
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(worker)],
+            input=json.dumps(request).encode() + b"\n" + data,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise FormatError(
+            f"{name} was not checked within {timeout_s:g} s; raise PROVGRAPH_QUERY_TIMEOUT_S"
+        ) from None
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise FormatError(
+            f"{name} ended the process that read it (status {done.returncode}): it nests too"
+            " deeply or takes too much memory"
+        ) from None
+    if "error" in answer:
+        raised: type[ProvgraphError] = getattr(errors, answer["error"], FormatError)
+        raise raised(f"{name}: {answer['message']}")
+    return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import pyoxigraph as ox
@@ -26,13 +27,33 @@ def read_rdf(data: bytes, form: str) -> Document:
     Raises:
         FormatError: it is not in that format, or says nothing in PROV.
     """
+    return document_of(read_quads(data, form, base="urn:x:"))
+
+
+def read_quads(data: bytes, form: str, *, base: str) -> list[Quad]:
+    """Read the statements of an RDF file, as N-Quads writes them; relative IRIs stand below `base`.
+
+    Raises:
+        FormatError: it is not in that format.
+    """
     try:
-        quads = [
-            _quad(each) for each in ox.parse(data, format=RDF_FORMATS[form], base_iri="urn:x:")
-        ]
+        return [_quad(each) for each in ox.parse(data, format=RDF_FORMATS[form], base_iri=base)]
     except (SyntaxError, ValueError, OSError) as error:
         raise FormatError(f"not {RDF_FORMATS[form].name}: {error}") from None
-    return document_of(quads)
+
+
+def kept_literals(values: Iterable[str]) -> dict[str, str | None]:
+    """Return how the index writes each literal; None for what is no literal to it."""
+    store = ox.Store()
+    found: dict[str, str | None] = {}
+    for value in dict.fromkeys(values):
+        store.clear()
+        try:
+            store.load(f"<urn:x:s> <urn:x:p> {value} .".encode(), format=ox.RdfFormat.N_TRIPLES)
+            found[value] = str(next(iter(store)).object)
+        except (SyntaxError, ValueError, OSError, StopIteration):
+            found[value] = None
+    return found
 
 
 def _quad(quad: ox.Quad) -> Quad:

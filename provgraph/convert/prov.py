@@ -27,6 +27,7 @@ from provgraph.convert.descriptions import description_sheet
 from provgraph.convert.drift import event_sheet, verdict_sheet
 from provgraph.convert.entities import Context, NameRow, Sheet, is_web_address
 from provgraph.convert.evaluations import write_evaluation, write_measurement
+from provgraph.convert.flows import flow_sheet
 from provgraph.convert.imports import import_sheet, import_summary_sheet
 from provgraph.convert.notices import notice_sheet
 from provgraph.convert.registry import registry_sheet
@@ -34,6 +35,7 @@ from provgraph.convert.tombstone import tombstone_sheet
 from provgraph.convert.verification import verification_sheet
 from provgraph.convert.witnesses import appointment
 from provgraph.digests import Digest, sha256_bytes
+from provgraph.flows import Flow
 from provgraph.frozen import as_dict, dataclass
 from provgraph.governance import (
     Assignment,
@@ -115,6 +117,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         ImportSummary: import_summary_sheet,
         RegistryEntry: registry_sheet,
         Notice: notice_sheet,
+        Flow: flow_sheet,
         Certificate: certificate_sheet,
         DriftVerdict: verdict_sheet,
         DriftEvent: event_sheet,

@@ -27,6 +27,7 @@ from typing import Any, Final
 from provgraph.converters.report import Report
 from provgraph.converters.sources import Source
 from provgraph.digests import Digest
+from provgraph.flows import Flow
 from provgraph.imported import Disagreement, RegistryEntry
 from provgraph.recordable import LaterFact
 from provgraph.records import Notice, Run
@@ -50,7 +51,7 @@ class Unit:
     """
 
     key: str  # such as `mlflow/run/<id>`
-    record: Run | LaterFact | RegistryEntry | Notice | ForeignGraph
+    record: Run | LaterFact | RegistryEntry | Notice | Flow | ForeignGraph
     content: bytes
     media_type: str = JSON
     attachments: Mapping[Digest, bytes] = field(default_factory=dict)

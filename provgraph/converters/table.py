@@ -29,6 +29,16 @@ ROWS: Final = (
         module="provgraph.converters.mlflow",
         reads="an MLflow 2 or 3 store: SQLite file",
     ),
+    Row(
+        name="openlineage",
+        module="provgraph.converters.openlineage",
+        reads="OpenLineage 2 events: a file of JSON Lines, an array, or one event",
+    ),
+    Row(
+        name="prov",
+        module="provgraph.converters.prov",
+        reads="W3C PROV: PROV-JSON, PROV-N, PROV-XML, PROV-JSONLD, or PROV-O as RDF",
+    ),
 )
 
 

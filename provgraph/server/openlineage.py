@@ -86,8 +86,8 @@ def _event(data: bytes, caller: Caller) -> Incoming:
     run = None
     if "run" in value:
         run = _text(_object(value, "run", ""), "runId", "/run", pattern=_UUID)
-    is_of_dataset = "dataset" in value
-    if is_of_dataset and ("job" in value or run is not None):
+    is_of_dataset = "dataset" in value and run is None
+    if is_of_dataset and "job" in value:
         raise _unfit("/dataset", "expected a job or a dataset, found both")
     about = "dataset" if is_of_dataset else "job"
     thing = _object(value, about, "")
