@@ -119,9 +119,13 @@ def pieces_of(home: Path, index: int) -> list[bytes]:
             ).fetchone()[0]
             for each in attached
         ]
-    assert len(blobs) == 1
+    assert len(blobs) == 2  # the series, and the syntax of the source
     texts = [SECRET.encode(), SECRET.replace(" ", "%20").encode()]
-    return [*texts, *(row[0][at : at + 24] for at in range(80, 1200, 200)), blobs[0][4:40]]
+    return [
+        *texts,
+        *(row[0][at : at + 24] for at in range(80, 1200, 200)),
+        *(blob[4:40] for blob in blobs),
+    ]
 
 
 def left(home: Path, pieces: list[bytes]) -> list[str]:
@@ -295,7 +299,7 @@ def test_a_dry_run_says_what_goes_and_what_stays_and_does_nothing(
     out = printed(capsys, "erase", run_called("screening"))
     assert f"goes   entry {SCREENING}, RunRecord screening" in out
     assert f"names: dataset {SECRET}, model churn:secret, run screening" in out
-    assert "1 attachments of its own" in out
+    assert "2 attachments of its own" in out
     assert "without any text; " in out
     assert "Nothing was erased yet" in out
     with writable_ledger(load()) as ledger:
