@@ -42,8 +42,9 @@ async def answer_query(
     named_graphs: tuple[str, ...] | None = None,
     min_ledger_size: int = 0,
     status: int = 200,
+    accept: str | None = None,
 ) -> Response:
-    """Answer a query in the form that the client wants.
+    """Answer a query in the form that the client wants, by `accept` or its header.
 
     Raises:
         QueryError: refused, malformed, or over a limit.
@@ -55,8 +56,9 @@ async def answer_query(
         default_graphs=default_graphs,
         named_graphs=named_graphs,
         min_ledger_size=min_ledger_size,
+        accept=accept,
     )
-    accept = call.request.headers.get("accept")
+    accept = accept or call.request.headers.get("accept")
     offered = TRIPLES if answer.kind == "triples" else ROWS
     chosen = choose(accept, list(offered))
     if chosen is None:
@@ -85,6 +87,7 @@ async def run_query(
     named_graphs: tuple[str, ...] | None = None,
     min_ledger_size: int = 0,
     form: str | None = None,
+    accept: str | None = None,
 ) -> tuple[PoolAnswer, int]:
     """Run a query in a worker; return the answer, serialised, and the ledger size it holds for.
 
@@ -93,7 +96,7 @@ async def run_query(
     Raises:
         QueryError: refused, malformed, or over a limit.
     """
-    accept = call.request.headers.get("accept")
+    accept = accept or call.request.headers.get("accept")
     rows = form or ROWS[choose(accept, list(ROWS)) or next(iter(ROWS))]
     triples = form or TRIPLES[choose(accept, list(TRIPLES)) or next(iter(TRIPLES))]
     services = call.services

@@ -24,11 +24,13 @@ from starlette.types import Receive, Scope, Send
 
 from provgraph import __version__
 from provgraph.server import (
+    compare,
     dashboard,
     description,
     drift,
     gate,
     graphs,
+    ledger_page,
     lineage,
     linked,
     log,
@@ -37,12 +39,14 @@ from provgraph.server import (
     openlineage,
     operations,
     pages,
+    picture,
     queries,
     records,
     search,
     signing_in,
     sparql,
     trail,
+    verifying,
 )
 from provgraph.server.cors import allow_origin, preflight
 from provgraph.server.endpoints import Call, Endpoint, openapi
@@ -67,6 +71,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *pages.ENDPOINTS,
     *signing_in.ENDPOINTS,
     *dashboard.ENDPOINTS,
+    *picture.ENDPOINTS,
+    *compare.ENDPOINTS,
+    *verifying.ENDPOINTS,
+    *ledger_page.ENDPOINTS,
     *search.ENDPOINTS,
     *linked.ENDPOINTS,
     *log.ENDPOINTS,

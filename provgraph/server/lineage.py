@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from provgraph import terms, vocab
 from provgraph.digests import Digest
@@ -26,6 +27,7 @@ from provgraph.query.lineage_roots import starts
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import READ
 from provgraph.server.headers import LEDGER_SIZE_HEADER
+from provgraph.server.pages import wants_page
 from provgraph.server.problems import HttpError
 from provgraph.server.walking import with_lineage
 from provgraph.service.asking import counting_tombstones
@@ -46,18 +48,20 @@ class _Walked:
 
 
 async def read(call: Call) -> Response:
-    """Walk, and answer with nodes and edges."""
+    """Walk, and answer with nodes and edges; a browser is sent to the picture."""
     given = call.request.query_params
+    if wants_page(call.request):
+        return RedirectResponse(f"/picture?{urlencode(given)}", status_code=303)
     thing, direction = given.get("thing", "").strip(), given.get("direction", "up")
     if not thing or direction not in _DIRECTIONS:
         raise HttpError(
             400, "Bad request", "expected ?thing=<IRI, digest or name>&direction=up or down"
         )
-    depth = None if "depth" not in given else _number(given["depth"], "depth", most=MAX_DEPTH)
-    min_size = _number(given.get("min-ledger-size", "0"), "min-ledger-size", most=10**18)
+    depth = None if "depth" not in given else number(given["depth"], "depth", most=MAX_DEPTH)
+    min_size = number(given.get("min-ledger-size", "0"), "min-ledger-size", most=10**18)
     as_of = None
     if "as-of" in given:
-        as_of = _number(given["as-of"], "as-of", most=10**18)
+        as_of = number(given["as-of"], "as-of", most=10**18)
     only = Restriction(
         kinds=frozenset(each.lower() for each in given.getlist("kind")),
         projects=frozenset(given.getlist("project")),
@@ -66,7 +70,7 @@ async def read(call: Call) -> Response:
 
     def walk(select: Select, graph: LineageGraph) -> _Walked:
         up = direction == "up"
-        start = starts(graph, _meant(select, thing), up=up)
+        start = starts(graph, meant(select, thing), up=up)
         if as_of is not None:
             require_known(graph, start)
         found = lineage.walk(graph, start, up=up, max_depth=depth, max_nodes=MAX_NODES, only=only)
@@ -118,7 +122,7 @@ def erased_in(
     return erasures.erasures_of(select, iris, tombstones=tombstones)
 
 
-def _meant(select: Select, text: str) -> list[str]:
+def meant(select: Select, text: str) -> list[str]:
     """Find what somebody means in what they see: an IRI, a SHA-256, a name.
 
     Raises:
@@ -163,7 +167,12 @@ def _node(node: Node, erased: tuple[Erasure, ...]) -> dict[str, Any]:
     return made
 
 
-def _number(text: str, name: str, *, most: int) -> int:
+def number(text: str, name: str, *, most: int) -> int:
+    """Read a number that somebody gave.
+
+    Raises:
+        HttpError: 400, it is none, or too large.
+    """
     if not text.isascii() or not text.isdecimal() or len(text) > 19 or int(text) > most:
         raise HttpError(
             400, "Bad request", f"{name}: expected a number up to {most}, found {text[:40]!r}"
@@ -256,7 +265,7 @@ ENDPOINTS: Final = (
                 schema={"type": "integer", "minimum": 0},
             ),
         ),
-        answers={"404": "Nothing is recorded about it"},
+        answers={"303": "A browser: to the picture", "404": "Nothing is recorded about it"},
         schema="Lineage",
     ),
 )

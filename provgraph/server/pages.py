@@ -108,6 +108,11 @@ def _text(response: Page, request: Request, services: Services) -> str:
     return _environment().get_template(response.template).render(**frame, **response.values)
 
 
+def rendered(template: str, values: Mapping[str, Any]) -> str:
+    """Return a template's text, of something that is no page."""
+    return _environment().get_template(template).render(**values)
+
+
 def here(request: Request) -> str:
     """Return the path and query of a request: where somebody comes back to."""
     query = request.scope["query_string"].decode("latin-1")

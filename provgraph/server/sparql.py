@@ -21,10 +21,18 @@ from provgraph.server.answering import ROWS, TRIPLES, answer_query
 from provgraph.server.description import describe_service
 from provgraph.server.endpoints import Call, Endpoint, Parameter
 from provgraph.server.guard import READ
+from provgraph.server.negotiation import choose
+from provgraph.server.pages import HTML
 from provgraph.server.problems import HttpError
+from provgraph.server.sparql_page import sparql_page
 
 MAX_QUERY_BODY_BYTES: Final = 1024 * 1024
 MAX_EXPLAINED: Final = 16 * 1024
+# What a form asks for instead of Accept: rows, and triples.
+_FORMS: Final = {
+    "csv": "text/csv, text/turtle",
+    "json": "application/sparql-results+json, application/ld+json",
+}
 REWRITTEN_HEADER: Final = "Provgraph-Rewritten"
 _FORM: Final = "application/x-www-form-urlencoded"
 _QUERY: Final = "application/sparql-query"
@@ -43,7 +51,14 @@ class _Asked:
 
 
 async def get(call: Call) -> Response:
-    """Answer a query in the URL; without any, describe the service."""
+    """Answer a query in the URL; without any, describe the service. A browser gets the page."""
+    form = call.request.query_params.get("format", "")
+    if form not in {"", *_FORMS}:
+        raise HttpError(
+            400, "Bad request", f"format: expected one of {', '.join(_FORMS)}, found {form[:40]!r}"
+        )
+    if not form and _wants_page(call):
+        return await sparql_page(call)
     if not call.request.url.query:
         return await describe_service(call)
     return await _answer(call, _asked(_pairs(call.request.url.query), text=None))
@@ -74,6 +89,12 @@ async def post(call: Call) -> Response:
     if media_type == _FORM:
         return await _answer(call, _asked([*in_url, *_pairs(text)], text=None))
     return await _answer(call, _asked(in_url, text=text))
+
+
+def _wants_page(call: Call) -> bool:
+    """Whether a page is liked better than every form of an answer."""
+    offered = [*ROWS, *TRIPLES, HTML]
+    return choose(call.request.headers.get("accept"), offered) == HTML
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -120,6 +141,7 @@ async def _answer(call: Call, asked: _Asked) -> Response:
         default_graphs=asked.default_graphs,
         named_graphs=asked.named_graphs,
         min_ledger_size=asked.min_ledger_size,
+        accept=_FORMS.get(call.request.query_params.get("format", "")),
     )
     if rewriting is not None:
         reasons = "; ".join(rewriting.reasons).encode("ascii", "replace").decode()
@@ -169,6 +191,7 @@ _PARAMETERS: Final = (
         " (the header Provgraph-Rewritten says what was changed)",
         schema={"type": "boolean"},
     ),
+    Parameter(name="format", help="instead of Accept", schema={"enum": ["csv", "json"]}),
 )
 ENDPOINTS: Final = (
     Endpoint(
@@ -179,7 +202,7 @@ ENDPOINTS: Final = (
         summary="Answer a SPARQL query",
         tag="query",
         parameters=_PARAMETERS,
-        media_types=(*ROWS, *TRIPLES),
+        media_types=(*ROWS, *TRIPLES, HTML),
     ),
     Endpoint(
         path="/explain",

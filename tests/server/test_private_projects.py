@@ -59,7 +59,7 @@ def plain(answer):
     body = answer.body.decode()
     body = re.sub(r'"requestId": "[0-9a-f]+"', "", body)
     body = re.sub(r"As of [0-9]+ ledger entries", "", body)
-    body = re.sub(r"(ledger size|/ledger/|Request) ?[0-9a-f]+", "", body)
+    body = re.sub(r"(ledger size|/ledger/|Request|tree of) ?[0-9a-f]+", "", body)
     body = re.sub(r">[0-9]+</a></td>", "", body)  # positions of entries
     body = re.sub(r"did:key:[a-zA-Z0-9]+|20[0-9-]{8}[T ][0-9:.]+(\+00:00| UTC)", "", body)
     body = re.sub(r'"ledgerSize": ?[0-9]+', "", body)
@@ -173,6 +173,14 @@ def requests():
     pages = ["/", "/search", f"/search?q={WORD}", "/search?kind=model", f"/search?project={WORD}"]
     pages += [f"/about/{iri.removeprefix(vocab.ID)}.html" for iri in (MODEL, RUN, SHARED, RECORD)]
     pages += [f"/about/{parent.removeprefix(vocab.ID)}.html", f"/about/run/{WORD}.html"]
+    for thing in (MODEL, RUN, SHARED, parent, f"{WORD}-model:1", "churn:1"):
+        drawn = f"/picture?{urlencode({'thing': thing})}"
+        yield f"picture {thing[-12:]}", "GET", drawn, {}
+        yield f"drawn {thing[-12:]}", "GET", f"{drawn}&format=svg", {}
+        pages += [drawn, f"/verify?{urlencode({'thing': thing})}"]
+        pages += [f"/compare?{urlencode({'before': 'churn:1', 'after': thing})}"]
+        yield f"bundle {thing[-12:]}", "GET", f"/bundle?{urlencode({'thing': thing})}", HTML
+    pages += [sparql(query(name)) for name in ("default graph", "GRAPH <private>", "DESCRIBE")]
     for path in pages:
         yield f"page {path[-20:]}", "GET", path, HTML
     yield "running queries", "GET", "/queries/running", {}
@@ -211,6 +219,25 @@ def test_a_member_walks_through_the_private_project_where_a_stranger_sees_none_o
     }
     private = {f"{WORD}-model:1", f"derived-{WORD}"}
     assert (labels["mia"] >= private, labels["stranger"] & private) == (True, set())
+
+
+def test_the_ledger_shows_a_stranger_that_there_is_an_entry_and_not_of_what(clients):
+    client = clients[0]
+    size = int(client.ask("auditor", "GET", sparql("ASK {}")).headers["provgraph-ledger-size"])
+    unnamed = b"you may not read"
+    seen = []
+    for who in ("stranger", "auditor"):
+        pages = [client.ask(who, "GET", f"/ledger/{n}", headers=HTML) for n in range(size)]
+        pages.append(client.ask(who, "GET", "/ledger", headers=HTML))
+        seen.append(sum(each.body.count(b"nothing that") for each in pages[-1:]))
+        seen.append(
+            sum(unnamed in each.body or b"may not read" in each.body for each in pages[:-1])
+        )
+        told = [WORD in each.body.decode() or b"priv-" in each.body for each in pages]
+        seen.append(any(told))
+    # Four records and what they brought are hidden from the stranger, nothing from the auditor.
+    assert seen[0] == seen[1] > 3
+    assert seen[2:] == [False, 0, 0, True]
 
 
 def test_a_limited_token_sees_its_projects_only(clients):
