@@ -110,6 +110,7 @@ CLASSES: Final = (
     "Outcome",
     "Finding",
     "Notice",
+    "NoticeSubject",
     "FlowColumn",
     "ColumnOrigin",
     "Version",
@@ -345,6 +346,7 @@ PROPERTIES: Final = (
     # notices
     "noticeForm",
     "noticeProducer",
+    "noticeSubject",
     "eventType",
     "eventTime",
     "schemaUrl",

@@ -13,6 +13,8 @@ from provgraph.vocab import LABEL, PROV_T, A, C, P
 
 KIND = "notice"
 """The kind of a notice's name in the ledger's table of names: `namespace/name`."""
+ABOUT = "notice-subject"
+"""The kind of the name under which all notices of one run, job or dataset are found: `run/<id>`."""
 
 
 def notice_sheet(record: Notice, record_iri: str, context: Context) -> Sheet:
@@ -26,6 +28,12 @@ def notice_sheet(record: Notice, record_iri: str, context: Context) -> Sheet:
     name = record.namespace if record.name is None else f"{record.namespace}/{record.name}"
     sheet.text(subject, LABEL, name)
     sheet.named(KIND, name, "", subject)
+    about = _about(record)
+    thing = terms.iri(f"{vocab.ID}notice-subject/{terms.segment(about)}")
+    sheet.add(subject, P["noticeSubject"], thing)
+    sheet.add(thing, A, C["NoticeSubject"])
+    sheet.text(thing, LABEL, about)
+    sheet.named(ABOUT, about, "", thing)
     sheet.add(subject, PROV_T["wasAttributedTo"], sheet.agent(record.sender))
     sheet.text(subject, P["noticeForm"], record.form)
     sheet.text(subject, P["noticeProducer"], record.producer)
@@ -38,3 +46,10 @@ def notice_sheet(record: Notice, record_iri: str, context: Context) -> Sheet:
     sheet.add(subject, P["attachment"], terms.iri(vocab.content_iri(record.content)))
     sheet.missing(subject, record.missing)
     return sheet
+
+
+def _about(record: Notice) -> str:
+    if record.run is not None:
+        return f"run/{record.run.lower()}"
+    kind = "dataset" if record.is_of_dataset else "job"
+    return f"{kind}/{record.namespace}/{record.name or ''}"

@@ -42,7 +42,10 @@ _NAMES_OF_VERSION: Final = (
     "SELECT position, version, iri FROM name WHERE kind = ? AND name = ? AND version = ?"
     " AND version <> '' ORDER BY position, version, iri"
 )
-_NAMES_OF_KIND: Final = "SELECT position, name, version, iri FROM name WHERE kind = ? ORDER BY position, name, version, iri"
+_NAMES_OF_KIND: Final = (
+    "SELECT position, name, version, iri FROM name WHERE kind = ? AND position >= ?"
+    " ORDER BY position, name, version, iri"
+)
 _NAMES_WITHOUT_VERSION: Final = _NAMES_OF_VERSION.replace("<> ''", "= ''")
 # The version that came in last, however often an older one was named again since. Backwards along
 # the primary key: the first row that no earlier row of its version precedes.
@@ -289,10 +292,10 @@ class LedgerReader:
             for position, version, iri in rows
         ]
 
-    def names_of_kind(self, kind: str) -> list[StoredName]:
-        """Return all names of a kind (`key`, `tombstone`, …), in the order of the ledger."""
+    def names_of_kind(self, kind: str, *, since: int = 0) -> list[StoredName]:
+        """Return all names of a kind (`key`, `tombstone`, …) from a position on, in their order."""
         with schema.storage_errors(self.path):
-            rows = self._db.execute(_NAMES_OF_KIND, (kind,)).fetchall()
+            rows = self._db.execute(_NAMES_OF_KIND, (kind, since)).fetchall()
         return [
             StoredName(index=position, kind=kind, name=name, version=version, iri=iri)
             for position, name, version, iri in rows

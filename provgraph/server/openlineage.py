@@ -2,9 +2,10 @@
 
 Specification: OpenLineage 2-0-2, `OpenLineage.json`. An event is checked for what the specification
 asks of its core (times, names, producer); facets are not looked into. Its bytes become the attachment
-of a sealed record, named by their digest: sending them again is harmless. What an event means is not
-read out of it here. An event without schemaURL, or without its job's name, is taken, as other servers
-do, since some clients send none; the record says what is missing.
+of a sealed record, named by their digest: sending them again is harmless. What an event means is
+worked out from the ledger afterwards (`provgraph.server.mapping`). An event without schemaURL, or
+without its job's name, is taken, as other servers do, since some clients send none; the record says what
+is missing.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ async def post(call: Call) -> Response:
     size = len(body)
     if coding == "gzip":
         size = MAX_EVENT_BYTES  # what it may become counts
-    return await take_in(call, size_bytes=size, read=read)
+    answer = await take_in(call, size_bytes=size, read=read)
+    if call.services.mapper is not None:
+        call.services.mapper.came()
+    return answer
 
 
 def _event(data: bytes, caller: Caller) -> Incoming:

@@ -31,6 +31,7 @@ from provgraph.server.counting import Metrics
 from provgraph.server.guard import AccessGuard, Guard
 from provgraph.server.headers import LEDGER_SIZE_HEADER
 from provgraph.server.intake import Intake
+from provgraph.server.mapping import EventMapper
 from provgraph.server.prefixes import Prefixes
 from provgraph.server.problems import HttpError
 from provgraph.server.proxies import Front
@@ -39,6 +40,7 @@ from provgraph.server.sessions import Sessions
 from provgraph.server.standings import Standings
 from provgraph.service.home import trail_signer, utc_now
 from provgraph.service.ingesting import Ingest
+from provgraph.service.kept_events import has_kept_events
 from provgraph.service.snapshots import SnapshotKeeper
 from provgraph.settings import Settings
 
@@ -66,6 +68,8 @@ class Services:
     """Of records that are being taken in."""
     _ingest: Ingest | None = None
     _intake: Intake | None = None
+    mapper: EventMapper | None = None
+    """Has OpenLineage events mapped after they came."""
     trail: TrailWriter | None = None
     watch: Watch = field(default_factory=Watch)
     counts: dict[View, tuple[int, dict[str, int]]] = field(default_factory=dict)
@@ -225,6 +229,8 @@ class Services:
         # Whoever belongs to no private project is most of those who ask.
         self.snapshots.warm(self.guard.view(Caller(name="readers", by="start")))
         await self.pool.start()
+        self.mapper = EventMapper(self.settings, recorded=self.snapshots.grown)
+        self.mapper.start(has_events=await asyncio.to_thread(has_kept_events, self.settings))
         if self.key_source is not None:
             self._tasks.append(asyncio.create_task(_keep_keys(self.key_source)))
 
@@ -233,6 +239,8 @@ class Services:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.mapper is not None:
+            await self.mapper.close()
         # What was handed over is committed before anything else ends.
         if self._intake is not None:
             await asyncio.to_thread(self._intake.close)

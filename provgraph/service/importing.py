@@ -40,6 +40,7 @@ from provgraph.ledger.sqlite import Ledger
 from provgraph.records import Agent, GraphImport, Run
 from provgraph.seal.keys import Signer
 from provgraph.seal.proof import seal
+from provgraph.service import kept_events
 from provgraph.service.home import (
     is_recorded,
     producer_signer,
@@ -135,7 +136,10 @@ def import_source(
             " unset it, and import on the machine of that server with its --home"
         )
     source = open_source(text)
-    if converter is None:
+    if source.address == kept_events.ADDRESS:
+        chosen = kept_events.kept_converter(settings)
+        what = chosen.recognises(source) or ""
+    elif converter is None:
         chosen, what = table.recognise(source)
     else:
         chosen = table.find(converter)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from provgraph.converters.contract import Converter, Reading, Unit
@@ -48,15 +48,19 @@ def _read(source: Source, reading: Reading) -> Iterator[Unit]:
             read_event(line, where=where)
             for line, where in zip(lines, places.pop(subject), strict=True)
         ]
-        folded = fold(events)
-        if folded.last.run is not None and not folded.ends and not reading.takes_unfinished:
-            reading.report.waiting(
-                "run",
-                where=folded.last.where,
-                reason="no event tells its end; --unfinished takes it in as it is",
-            )
-            continue
-        yield unit_of(folded, reading.report, project=reading.project)
+        unit = unit_from(events, reading)
+        if unit is not None:
+            yield unit
+
+
+def unit_from(events: Iterable[Event], reading: Reading) -> Unit | None:
+    """Fold the events of one run, job or dataset; None where it is left for a later import."""
+    folded = fold(events)
+    if folded.last.run is not None and not folded.ends and not reading.takes_unfinished:
+        reason = "no event tells its end; --unfinished takes it in as it is"
+        reading.report.waiting("run", where=folded.last.where, reason=reason)
+        return None
+    return unit_of(folded, reading.report, project=reading.project)
 
 
 CONVERTER: Final = Converter(name="openlineage", version="1", recognises=_recognises, read=_read)
