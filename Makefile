@@ -10,7 +10,7 @@ BENCH_BIN := .venv-bench/bin
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint type layers unit soak bench train-drift venv clean
+.PHONY: help demo test lint type layers unit soak bench train-drift bench-drift venv clean
 
 export PYTHON
 
@@ -45,6 +45,9 @@ train-drift: .venv/installed-test ## measure drift cases, train the ranker that 
 	$(BIN)/python -m tests.bench.drift.generate 0 2000 1
 	$(BIN)/python -m tests.bench.drift.store 0 2000 0 1
 	$(BIN)/python -m tests.bench.drift.training
+
+bench-drift: .venv/installed-test ## how often drift verdicts are right, on the cases that train-drift made
+	$(BIN)/python -m tests.bench.drift.report
 
 venv: .venv/installed-test ## only make the environment for development
 

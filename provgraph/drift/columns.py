@@ -71,7 +71,9 @@ def compare_columns(before: ColumnProfile, after: ColumnProfile, n: int, m: int)
         distance, shape_z = _numbers(before.quantiles, after.quantiles)
         outside = _outside(before.quantiles, after.quantiles)
         location, scale = _moved(before.quantiles, after.quantiles)
-        unit = _unit(before.quantiles, after.quantiles, distance)
+        # Rows selected from a skewed column look multiplied as well, but stay within its range.
+        if outside > 0.1:
+            unit = _unit(before.quantiles, after.quantiles, distance)
     elif before.frequent is not None and after.frequent is not None:
         distance, shape_z = classes_distance(
             before.frequent, after.frequent, n - before.nulls, m - after.nulls

@@ -19,7 +19,7 @@ from provgraph.drift.rules import Points
 from provgraph.drift.trees import Ranker
 from provgraph.frozen import dataclass
 
-RANKER_WEIGHT: Final = 0.85
+RANKER_WEIGHT: Final = 0.55
 BLIND: Final = frozenset({"code", "environment"})
 
 CONFIDENCE: Final = (
@@ -143,6 +143,22 @@ def _caps(
         )
     if not evidence.shifts and first not in DATA_CATEGORIES and len(mixed) > 3:
         caps.append((0.6, "no profiles of both ends: no candidate can be cleared by what it made"))
+    if first in BLIND:
+        caps.append(
+            (0.69, f"a change of {first} may act anywhere, as a cause that nobody recorded may")
+        )
+    open_rivals = [
+        name
+        for name in mixed
+        if name not in {first, by_rule, UNRECORDED, "randomness"}
+        and not (name in DATA_CATEGORIES and first in DATA_CATEGORIES)
+        and evidence.rows[name].get("usual", 0.0) < 0.5
+        and by_rules[name] > 0.001
+    ]
+    if open_rivals and first not in {"evaluation protocol", UNRECORDED}:
+        named = ", ".join(open_rivals[:3])
+        reason = f"{named} changed as well and nothing clears it: a loud change may be harmless"
+        caps.append((0.69, reason))
     if first not in {UNRECORDED, "evaluation protocol"} and not _explains(row, first):
         caps.append((0.65, "what it shows is small for a drop of this size"))
     return caps

@@ -103,21 +103,28 @@ def _quality(row: Row, rows: Mapping[str, Row]) -> Points:
         ("null", 0.08, 2.0, "more empty cells in a column: +{:.0%}"),
         ("new", 0.05, 2.0, "classes never seen before: {:.0%} of rows"),
         ("spike", 0.08, 1.6, "one value became common: +{:.0%}"),
-        ("outside", 0.03, 1.6, "values beyond the former range: {:.0%}"),
+        ("outside", 0.06, 1.6, "values beyond the former range: {:.0%}"),
         ("unit", 0.5, 2.2, "a column multiplied by one factor ({:.0f})"),
-        ("collapse", 0.4, 1.2, "distinct values lost: {:.0%}"),
+        ("collapse", 0.65, 1.2, "distinct values lost: {:.0%}"),
         ("schema", 0.5, 1.0, "columns added, lost or of another type: {:.0f}"),
     ):
         value = _known(row, name)
         if value > limit:
             points.append((weight, text.format(value)))
-    if _known(row, "rows") < -0.7:
+    if _known(row, "source") > 0.5:
+        points.append((-2.5, "the source changed as well"))
+    if _known(row, "rows") < -1.6:
         points.append((2.0, f"{math.expm1(_known(row, 'rows')):.0%} rows"))
     lost = _known(row, "association_lost")
-    if lost > 0.3 and _known(row, "residual", 0.0) < LOUD:
+    loudest = max(_known(row, "train_max"), _known(row, "test_max"))
+    if lost > 0.3 and loudest < 1.0:
         points.append((2.5, f"{lost:.0%} of the relation to the label is gone, columns look alike"))
-    elif lost > 0.5:
-        points.append((1.0, f"{lost:.0%} of the relation to the label is gone"))
+    elif lost > 0.5 and _known(row, "broken_share") > 0.6:
+        points.append((1.5, f"{lost:.0%} of the relation to the label is gone, columns untied too"))
+    elif not _flaws(row) and loudest > 1.0:
+        points.append((-1.2, "columns differ without a trait that damage leaves"))
+    if _known(row, "lonely") > 0.2:
+        points.append((1.2, "a column moved without those tied to it"))
     return points
 
 
@@ -125,7 +132,7 @@ def _covariate(row: Row, rows: Mapping[str, Row]) -> Points:
     points = _data_common(row, rows)
     if _flaws(row):
         points.append((-1.2, "traits that only damage leaves"))
-    elif _known(row, "moved") > 0.25:
+    elif _known(row, "moved") > 0.15:
         points.append((1.5, f"{_known(row, 'moved'):.0%} of columns moved, without damage"))
     if _known(row, "source") > 0.5:
         points.append((-1.5, "the source changed as well"))
@@ -143,7 +150,7 @@ def _label(row: Row, rows: Mapping[str, Row]) -> Points:
         return [*points, (-3.0, "the label mix is as ever")]
     points.append((0.8 * min(z, 2.5), f"the label mix changed (log z {z:.2f})"))
     share = _known(row, "residual_share", 0.6)
-    if share < 0.55:
+    if share < 0.7:
         points.append((1.8, f"it explains the columns but for {share:.0%}"))
     elif share > 0.8:
         points.append((-1.0, f"{share:.0%} of what columns show is left unexplained"))
@@ -159,7 +166,7 @@ def _source(row: Row, rows: Mapping[str, Row]) -> Points:
     if not _is_known(row, "source"):
         return [*points, (-1.0, "no source is recorded")]
     if row["source"] > 0.5:
-        return [*points, (2.5, "the recorded source is another")]
+        return [*points, (4.0, "the recorded source is another")]
     return [*points, (-4.0, "the recorded source is the same")]
 
 
@@ -168,9 +175,9 @@ def _flaws(row: Row) -> bool:
         _known(row, "null") > 0.08
         or _known(row, "new") > 0.05
         or _known(row, "spike") > 0.1
-        or _known(row, "outside") > 0.03
+        or _known(row, "outside") > 0.06
         or _known(row, "unit") > 0.5
-        or _known(row, "collapse") > 0.5
+        or _known(row, "collapse") > 0.65
     )
 
 
