@@ -56,6 +56,19 @@ def kept_literals(values: Iterable[str]) -> dict[str, str | None]:
     return found
 
 
+def read_triples(turtle: bytes) -> list[tuple[str, str, str]]:
+    """Read a Turtle file of ours, as it is.
+
+    Raises:
+        FormatError: it is not Turtle.
+    """
+    try:
+        found = [_quad(each) for each in ox.parse(turtle, format=ox.RdfFormat.TURTLE)]
+    except (SyntaxError, ValueError) as error:
+        raise FormatError(f"not Turtle: {error}") from None
+    return [(subject, predicate, value) for subject, predicate, value, _ in found]
+
+
 def _quad(quad: ox.Quad) -> Quad:
     graph = "" if isinstance(quad.graph_name, ox.DefaultGraph) else str(quad.graph_name)
     return str(quad.subject), str(quad.predicate), str(quad.object), graph

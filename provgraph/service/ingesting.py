@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from provgraph import terms, vocab
 from provgraph.access.views import FULL, View
 from provgraph.capture.sinks import Receipt
+from provgraph.constraints import shapes
 from provgraph.digests import Digest
 from provgraph.errors import ConflictError, FormatError, KeyRefusedError, ProvgraphError
 from provgraph.governance import Waiver
@@ -331,17 +332,22 @@ def _sealed(item: IncomingSealed) -> Pending:
 
     1. The seal verifies over these bytes.
     2. Every line is a canonical statement in one graph, whose name is an IRI of a record.
+    3. What it says of our own classes conforms to their shapes (`ontology/shapes`).
     """
     # 1.
     verified = verify_seal(item.graph_nq, item.proof_nq, item.proof_value)
     # 2.
-    names = {graph for _, _, _, graph in terms.parse_lines(item.graph_nq)}
+    statements = list(terms.parse_lines(item.graph_nq))
+    names = {graph for _, _, _, graph in statements}
     if len(names) != 1:
         raise FormatError(f"expected the statements of one graph, found {len(names)} graphs")
     name = names.pop()[1:-1]
     prefix = f"{vocab.ID}record/"
     if not name.startswith(prefix) or vocab.record_iri(_last(name)) != name:
         raise FormatError(f"expected a graph named {prefix}<id>, found {name[:200]}")
+    # 3.
+    if wrong := shapes.problems(statements):
+        raise FormatError(f"{name}: not of its shape: {'; '.join(wrong)[:2000]}")
     return Pending(
         iri=name,
         kind=RECORD,

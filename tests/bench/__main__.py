@@ -16,6 +16,7 @@ from tests.bench import (
     checking,
     disk,
     export_verify,
+    gates,
     group_commit,
     index,
     lineage,
@@ -48,6 +49,7 @@ SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "starting": starting.run,
     "serving": serving.run,
     "profiles": profiles.run,
+    "gates": gates.run,
 }
 
 # What looks at the stores that recording fills, and what compares with MLflow.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from provgraph.errors import KeyRefusedError
-from provgraph.records import Run
+from provgraph.convert.entities import Context
+from provgraph.convert.prov import convert
+from provgraph.digests import Digest
+from provgraph.errors import FormatError, KeyRefusedError
+from provgraph.governance import Waiver
+from provgraph.records import Agent, Entity, Run
 from provgraph.seal.entry import PRODUCER
+from provgraph.seal.proof import seal
 from provgraph.service.home import producer_signer, readable_ledger
 from provgraph.service.ingesting import Incoming, IncomingFacts, IncomingSealed, Ingest
 from provgraph.service.recording import prepare_record
@@ -99,3 +104,33 @@ def test_what_its_producer_sealed_with_a_key_that_is_revoked_stays_refused(
             rotated_before_commit(ingest, [facts(2), sealed])
         assert ingest._reader.find(pending.iri) is None
         assert [each.is_new for each in ingest.take([facts(2)])] == [True]
+
+
+def test_a_sealed_graph_that_is_not_of_its_shape_is_refused(settings) -> None:
+    """A producer seals a waiver that never ends."""
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    waiver = Waiver(
+        id="w1",
+        model=Entity(kind="model", digest=Digest("sha256", "ab" * 32)),
+        requirement="owner",
+        reason="later",
+        by=Agent(name="grace"),
+        expires=at + timedelta(days=1),
+        at=at,
+    )
+    context = Context(namespace="acme", software_version="0", recorded_at=at, previous={})
+    whole = convert(waiver, record_id="w1", context=context).canonical
+    lines = whole.splitlines(keepends=True)
+    endless = b"".join(line for line in lines if b"#expiresAt>" not in line)
+    with Ingest(settings) as ingest:
+        signer = producer_signer(settings)
+
+        def incoming(graph_nq: bytes) -> IncomingSealed:
+            made = seal(graph_nq, signer=signer, created=at)
+            return IncomingSealed(
+                graph_nq=graph_nq, proof_nq=made.proof_nq, proof_value=made.proof_value
+            )
+
+        with pytest.raises(FormatError, match=r"not of its shape: .*at least 1 of .*expiresAt"):
+            ingest.take([incoming(endless)])
+        assert [each.is_new for each in ingest.take([incoming(whole)])] == [True]
