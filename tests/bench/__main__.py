@@ -80,7 +80,8 @@ def main() -> int:
     text = report.render(sections, scale=scale)
     if scale is FULL and not arguments.only and not arguments.no_mlflow:
         DOCUMENT.parent.mkdir(exist_ok=True)
-        DOCUMENT.write_text(text, "utf-8")
+        before = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else ""
+        DOCUMENT.write_text(report.with_others(text, before), "utf-8")
         print(f"wrote {DOCUMENT}", file=sys.stderr)
     else:
         print(text)

@@ -49,6 +49,19 @@ def render(sections: Sequence[Section], *, scale: Scale) -> str:
     return "\n".join([head, *map(_section, sections)])
 
 
+def with_others(text: str, document: str) -> str:
+    """Return a new document with the sections of an older one that other commands write.
+
+    >>> with_others("# T\\n\\n## A\\n\\nnew\\n", "# T\\n\\n## A\\n\\nold\\n\\n## B\\n\\nkept\\n")
+    '# T\\n\\n## A\\n\\nnew\\n\\n## B\\n\\nkept\\n'
+    """
+    written = {each.partition("\n")[0] for each in text.split("\n## ")[1:]}
+    for each in document.split("\n## ")[1:]:
+        if each.partition("\n")[0] not in written:
+            text = f"{text.rstrip(chr(10))}\n\n## {each.strip(chr(10))}\n"
+    return text
+
+
 def updated(document: str, sections: Sequence[Section]) -> str:
     """Return a document with these sections and their targets in place of the older ones."""
     for section in sections:
