@@ -18,6 +18,7 @@ from provgraph.service.exporting import (
     PROV_FORMATS,
     RDF_FORMATS,
     export_bundle,
+    export_openlineage,
     export_prov,
     export_rdf,
     save_bundle,
@@ -31,14 +32,16 @@ def add_export(commands: Any, text: str) -> argparse.ArgumentParser:
         help=text,
         description="Export the lineage of a thing with everything needed to check it. A bundle"
         " verifies offline with `provgraph verify`, or with coreutils and openssl alone. PROV-JSON, PROV-N,"
-        " PROV-XML and PROV-JSONLD hold each record as a bundle; what a format cannot carry is said on"
-        " standard error.",
+        " PROV-XML and PROV-JSONLD hold each record as a bundle; openlineage has the runs as events. What a"
+        " format cannot carry is said on standard error.",
         epilog="Example: provgraph export churn:3 --format bundle --out churn-3.zip --withhold"
         ' environment --because "names internal hosts"',
     )
     parser.add_argument("thing", help="name, name:version, digest, path, run id or IRI")
     parser.add_argument(
-        "--format", choices=(*RDF_FORMATS, *PROV_FORMATS, "bundle"), default="jsonld"
+        "--format",
+        choices=(*RDF_FORMATS, *PROV_FORMATS, "openlineage", "bundle"),
+        default="jsonld",
     )
     parser.add_argument(
         "--out",
@@ -89,6 +92,9 @@ def run_export(arguments: argparse.Namespace) -> int:
     with reader() as opened:
         if arguments.format in PROV_FORMATS:
             exported = export_prov(opened, arguments.thing, arguments.format)
+            data, left_out = exported.data, exported.left_out
+        elif arguments.format == "openlineage":
+            exported = export_openlineage(opened, arguments.thing)
             data, left_out = exported.data, exported.left_out
         else:
             data = export_rdf(opened, arguments.thing, arguments.format)

@@ -11,7 +11,7 @@ from typing import Final
 
 from provgraph import disk, terms, vocab
 from provgraph.errors import NotFoundError, StorageError, UsageError
-from provgraph.export import bundle, jsonld, rdf
+from provgraph.export import bundle, jsonld, openlineage, rdf
 from provgraph.export.outside import Outside
 from provgraph.index.edge_facts import FACTS
 from provgraph.ledger.rows import StoredRecord
@@ -108,6 +108,33 @@ def export_prov(reader: Reader, thing: str, form: str) -> Exported:
             f"{len(records) - len(graphs)} erased records, of which nobody has the content"
         )
     return Exported(data=written.data, left_out=tuple(left_out))
+
+
+def export_openlineage(reader: Reader, thing: str) -> Exported:
+    """Return the runs behind a thing as OpenLineage events, one a line."""
+    found = collect(reader, thing)
+    records = [reader.ledger.read(_index(reader, iri)) for iri in found.records]
+
+    def kept_events(iri: str) -> list[bytes]:
+        attached = [reader.ledger.attachment(each) for each in reader.ledger.attachments(iri)]
+        return [line for data in attached for line in data.splitlines() if line.startswith(b"{")]
+
+    graphs = [record.graph_nq for record in records if not record.is_erased]
+    events = openlineage.events_of(
+        graphs, namespace=reader.ledger.namespace, kept_events=kept_events
+    )
+    left_out = [
+        "seals and positions in the ledger: --format bundle has them",
+        "approvals, deployments, evaluations and other later facts",
+        *sorted(events.left_out),
+    ]
+    if len(graphs) < len(records):
+        left_out.append(
+            f"{len(records) - len(graphs)} erased records, of which nobody has the content"
+        )
+    if events.without_start:
+        left_out.append(f"{events.without_start} runs without a start: an event needs a time")
+    return Exported(data=b"".join(line + b"\n" for line in events.lines), left_out=tuple(left_out))
 
 
 def export_bundle(
