@@ -49,6 +49,7 @@ class Scale:
     serving_s: float  # that clients record over HTTP
     organisations: tuple[int, ...]  # quads of each synthetic organisation, smallest first
     stored_quads: int  # up to here an organisation is put into Oxigraph as well
+    questions: tuple[int, ...]  # quads of each organisation that every question is asked of
     planted: tuple[int, int]  # layers and width of the lineage that all of them hold
 
     @property
@@ -68,6 +69,7 @@ FULL = Scale(
     serving_s=60.0,
     organisations=(1_000_000, 10_000_000, 50_000_000),
     stored_quads=10_000_000,
+    questions=(1_000_000, 10_000_000),
     planted=(200, 100),
 )
 QUICK = Scale(
@@ -81,5 +83,6 @@ QUICK = Scale(
     serving_s=1.0,
     organisations=(2_000, 4_000),
     stored_quads=4_000,
+    questions=(20_000, 40_000),
     planted=(4, 5),
 )
