@@ -112,7 +112,8 @@ def test_another_engine_reads_the_file_as_it_stands(query, reader):
 
 def test_every_question_of_the_catalogue_is_asked_here():
     asked = {name for name, _ in (*ASKED, *DATA_ASKED, *GOVERNANCE_ASKED)}
-    assert asked == {query.id for query in catalogue.catalogue()}
+    # Q21 has a story of its own, in test_drift_question.py.
+    assert asked | {"Q21"} == {query.id for query in catalogue.catalogue()}
 
 
 # ---- origin and data -----------------------------------------------------------------------------

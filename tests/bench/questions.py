@@ -96,7 +96,7 @@ def section(homes: Sequence[Home], *, repeats: int) -> Section:
             else f"{spread(each[0]).text(scale=1000)}, {each[1]:,}"
             for each in found
         ]
-        ratio = "" if last is None or first is None else digits(last / first)
+        ratio = digits(last / first) if last is not None and first else ""
         rows.append((name, *cells, ratio))
         if last is None:
             failed.append(name)
