@@ -38,6 +38,7 @@ from provgraph.records import (
     Tombstone,
     Verification,
 )
+from provgraph.upkeep import RestoreTest
 from provgraph.verdicts import DriftEvent, DriftVerdict
 
 AboutModel = Deployment | Observation | Approval | Validation | GateDecision | Waiver | Modification
@@ -69,6 +70,7 @@ Record = (
     | Certificate
     | DriftVerdict
     | DriftEvent
+    | RestoreTest
 )
 
 DECISIONS: Final = (Approval, Validation, Waiver, Remediation)

@@ -125,6 +125,8 @@ CLASSES: Final = (
     # answers
     "CertificateRecord",
     "Certificate",
+    "UpkeepRecord",
+    "RestoreTest",
     # governance
     "ValidationRecord",
     "GateDecisionRecord",
@@ -289,6 +291,8 @@ PROPERTIES: Final = (
     "graphDigest",
     "legalGround",
     # verification of recorded files
+    "backupPlace",
+    "backupManifest",
     "ledgerSize",
     "rootHash",
     "question",

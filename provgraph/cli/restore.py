@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,24 @@ def add_restore(commands: Any, text: str) -> argparse.ArgumentParser:
         help=text,
         description="Restore a backup into a new folder. Everything is checked against the signed"
         " manifest, then the whole ledger; the folder is there only if all of it is right. Nothing is"
-        " ever restored over something.",
-        epilog="Example: provgraph restore s3://backups/lineage /srv/lineage",
+        " ever restored over something. With --test it goes to a temporary folder, is indexed, compared with"
+        " its ledger, asked a set of questions that the live home is asked too (as of that size), and thrown"
+        " away; the result is recorded in the live home. Exits 1 if anything is wrong.",
+        epilog="Example: provgraph restore s3://backups/lineage /srv/lineage"
+        "   provgraph restore --test s3://backups/lineage",
     )
     parser.add_argument("target", help="a folder with backups, or an address in object storage")
     parser.add_argument("folder", nargs="?", help="the new home")
     parser.add_argument("--list", action="store_true", help="only list the backups that are there")
+    parser.add_argument(
+        "--test",
+        action="store_true",
+        help="try whether the backup can be restored, and record that",
+    )
+    parser.add_argument(
+        "--no-record", action="store_true", help="with --test: leave the live home as it is"
+    )
+    parser.add_argument("--report", metavar="FILE", help="with --test: write the report as JSON")
     parser.add_argument(
         "--at", type=int, metavar="SIZE", help="the backup of so many entries, not the newest"
     )
@@ -46,11 +59,15 @@ def run_restore(arguments: argparse.Namespace) -> int:
     place = open_place(arguments.target)
     if arguments.list:
         return _list(place, arguments.format)
-    if arguments.folder is None:
-        raise UsageError("expected the folder to restore into, or --list")
+    if arguments.test == (arguments.folder is not None):
+        raise UsageError("expected either the folder to restore into, or --test, or --list")
+    if (arguments.no_record or arguments.report) and not arguments.test:
+        raise UsageError("--no-record and --report go with --test")
     choice = Choice(
         at=arguments.at, log_key=arguments.log_key, passphrase=read_passphrase(arguments)
     )
+    if arguments.test:
+        return _test(place, choice, arguments)
     folder = Path(arguments.folder).expanduser().absolute()
     with indexing_progress("restoring") as progress:
         done = restore(
@@ -93,6 +110,48 @@ def run_restore(arguments: argparse.Namespace) -> int:
             f" {done.folder} cosign`"
         )
     return 0
+
+
+def _test(place: Any, choice: Any, arguments: argparse.Namespace) -> int:
+    from provgraph.service.restore_testing import try_restore
+    from provgraph.settings import load
+
+    with indexing_progress("testing the backup") as progress:
+        report = try_restore(
+            load(),
+            place,
+            choice,
+            progress=lambda _, done, total: progress(done, total),
+            records=not arguments.no_record,
+        )
+    found = report.to_json()
+    if arguments.report:
+        Path(arguments.report).write_text(json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+    if arguments.format == "json":
+        print_json(found)
+        return 0 if report.has_passed else 1
+    if report.restored is not None:
+        tree = report.restored.tree
+        print(
+            f"backup     {report.restored.manifest}, {tree.size} entries, made {report.restored.made}"
+        )
+        print(f"restored   and checked in {report.seconds['restore']:.1f} s")
+    if report.graphs:
+        print(f"indexed    {report.graphs} graphs, compared with the ledger")
+    same = sum(each.is_same is True for each in report.questions)
+    if report.questions:
+        print(
+            f"asked      {len(report.questions)} questions, {same} answered as the live home does"
+        )
+    for text in report.unknown:
+        print(printable(f"unknown    {text}"))
+    for text in report.problems:
+        print(printable(f"WRONG      {text}"))
+    if report.record is not None:
+        print(f"recorded   {report.record}")
+    verdict = "passed" if report.has_passed else "failed"
+    print(f"{verdict}, and not all could be compared" if report.unknown else verdict)
+    return 0 if report.has_passed else 1
 
 
 def _list(place: Any, form: str) -> int:

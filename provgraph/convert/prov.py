@@ -32,6 +32,7 @@ from provgraph.convert.imports import import_sheet, import_summary_sheet
 from provgraph.convert.notices import notice_sheet
 from provgraph.convert.registry import registry_sheet
 from provgraph.convert.tombstone import tombstone_sheet
+from provgraph.convert.upkeep import restore_test_sheet
 from provgraph.convert.verification import verification_sheet
 from provgraph.convert.witnesses import appointment
 from provgraph.digests import Digest, sha256_bytes
@@ -79,6 +80,7 @@ from provgraph.records import (
     Verification,
 )
 from provgraph.terms import Term
+from provgraph.upkeep import RestoreTest
 from provgraph.verdicts import DriftEvent, DriftVerdict
 from provgraph.vocab import LABEL, PROV_T, A, C, P
 
@@ -121,6 +123,7 @@ def convert(record: Record, *, record_id: str, context: Context) -> Converted:
         Certificate: certificate_sheet,
         DriftVerdict: verdict_sheet,
         DriftEvent: event_sheet,
+        RestoreTest: restore_test_sheet,
         Validation: governance.validation,
         GateDecision: governance.gate_decision,
         Waiver: governance.waiver,
