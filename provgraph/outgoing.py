@@ -59,7 +59,7 @@ def send(
     timeout_s: float,
     max_bytes: int,
 ) -> Reply:
-    """Send one request and return the answer, within `timeout_s` in all.
+    """Send one request and return the answer, within `timeout_s` in all; `query` is percent-encoded.
 
     `query` goes after the address, encoded as for a form.
 
@@ -76,7 +76,8 @@ def send(
 
     def run() -> None:
         try:
-            replies.append(_exchange(method, address, body, sent, (timeout_s, max_bytes)))
+            target = f"{address}?{query}" if query else address
+            replies.append(_exchange(method, target, body, sent, (timeout_s, max_bytes)))
         except Exception as error:
             # http.client, ssl and socket raise a dozen kinds for a peer that misbehaves.
             errors.append(str(error) or type(error).__name__)

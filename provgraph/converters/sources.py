@@ -76,6 +76,9 @@ def open_source(text: str) -> Source:
 
 def without_credentials(address: str) -> str:
     """Return an address as it may be shown and kept."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address.rpartition("@")[2]
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))

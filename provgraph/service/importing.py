@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,6 +55,8 @@ from provgraph.settings import Settings
 # One commit takes so much, whichever comes first.
 _BATCH_UNITS: Final = 200
 _BATCH_BYTES: Final = 8 * 1024 * 1024
+# How long the end of a run waits for an import that is going on.
+_WAIT_S: Final = 30.0
 _MAX_CURSOR_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -164,6 +167,33 @@ def import_source(
         with _alone(settings):
             _run(settings, chosen, source, reading, imported, by=by)
     return imported
+
+
+def record_units(settings: Settings, name: str, units: list[Unit]) -> list[str]:
+    """Record units that were read elsewhere, such as in the process that made them.
+
+    Returns the IRIs of the records of their states, also of those that were recorded before.
+
+    Raises:
+        LedgerError: the ledger cannot take records in.
+    """
+    converter = table.find(name)
+    imported = Imported(
+        source="",
+        what="",
+        converter=converter.name,
+        converter_version=converter.version,
+        is_dry=False,
+        report=Report(),
+    )
+    with _alone(settings, wait_s=_WAIT_S):
+        for unit in units:
+            batch = _Batch()
+            batch.add(unit)
+            _commit(settings, converter, batch, imported)
+    with writable_ledger(settings) as ledger:
+        found = [ledger.names(KIND, terms.clean(unit.key)) for unit in units]
+        return [ledger.read(rows[-1].index).iri for rows in found if rows]
 
 
 # ---- reading --------------------------------------------------------------------------------------
@@ -375,16 +405,22 @@ def _summarise(settings: Settings, imported: Imported, *, by: str | None, began:
 
 
 @contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _alone(settings: Settings, *, wait_s: float = 0.0) -> Iterator[None]:
     """Let one import at a time write into a home: two would each find the other's units new."""
     folder = _made_folder(settings)
     with (folder / "lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StorageError(
-                f"another import into {settings.home} is running; wait for it, and import again"
-            ) from error
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() >= until:
+                    raise StorageError(
+                        f"another import into {settings.home} is running; wait for it, and import"
+                        " again"
+                    ) from error
+            time.sleep(0.05)
         yield
 
 

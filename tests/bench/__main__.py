@@ -18,6 +18,7 @@ from tests.bench import (
     export_verify,
     gates,
     group_commit,
+    importing,
     index,
     lineage,
     parts,
@@ -52,11 +53,12 @@ SUBJECTS: dict[str, Callable[[Stores, Scale], Section]] = {
     "serving": serving.run,
     "profiles": profiles.run,
     "gates": gates.run,
+    "import": importing.run,
 }
 
 # What looks at the stores that recording fills, and what compares with MLflow.
 _OF_STORES = frozenset({"parts", "disk", "index", "export_verify", "starting"})
-_WITH_MLFLOW = frozenset({"recording", "disk", "serving"})
+_WITH_MLFLOW = frozenset({"recording", "disk", "serving", "import"})
 
 
 def main() -> int:

@@ -1,14 +1,16 @@
-"""MLflow, read without MLflow: a store in SQLite.
+"""MLflow, read without MLflow: a store in SQLite, in PostgreSQL, in files, or behind a server.
 
 `stored` is the one shape that all ways to read a store give; `mapping` and `registry` make units of it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from provgraph.converters.contract import Converter, Reading, Unit
 from provgraph.converters.mlflow import mapping, registry, schemas, sqlite
+from provgraph.converters.mlflow.rest import RestStore
 from provgraph.converters.mlflow.sql import SqlStore
 from provgraph.converters.mlflow.stored import (
     Fault,
@@ -24,6 +26,10 @@ from provgraph.errors import FormatError, UsageError
 
 
 def _recognises(source: Source) -> str | None:
+    if source.address is not None:
+        is_web = source.address.startswith(("http://", "https://"))
+        is_mlflow = is_web and RestStore(source.address, os.environ).is_mlflow()
+        return "an MLflow server" if is_mlflow else None
     return sqlite.recognises(source)
 
 
@@ -47,6 +53,8 @@ def _opened(source: Source, reading: Reading) -> Store:
             raise
         _say_schema(store, reading)
         return store
+    if source.address is not None and source.address.startswith(("http://", "https://")):
+        return RestStore(source.address, os.environ)
     raise UsageError(f"expected an MLflow store, found {source.text[:200]}")
 
 

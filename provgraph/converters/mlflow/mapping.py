@@ -12,6 +12,7 @@ No I/O here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from provgraph.converters.mlflow.clean import Clean
 from provgraph.converters.mlflow.metrics import Metrics, disagreements, number
 from provgraph.converters.mlflow.stored import StoredDataset, StoredModel, StoredRun
 from provgraph.errors import FormatError
+from provgraph.frozen import replace
 from provgraph.imported import Disagreement
 from provgraph.records import (
     Agent,
@@ -36,6 +38,10 @@ from provgraph.records import (
     SourceCode,
     Usage,
 )
+
+OUR_TAGS: Final = "provgraph."
+RUN_TAG: Final = "provgraph.run"
+"""Set by the plugin: the run of ours inside which MLflow's run began."""
 
 # Tags that become facts of their own.
 _USER: Final = "mlflow.user"
@@ -53,6 +59,7 @@ _MAPPED_TAGS: Final = frozenset(
 # Tags that hold documents of MLflow's own, which the store says elsewhere too.
 _RAW_TAGS: Final = frozenset({"mlflow.log-model.history", "mlflow.loggedArtifacts"})
 _MAX_TAG: Final = 5000
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def run_units(run: StoredRun, reading: Reading) -> Iterator[Unit]:
@@ -71,9 +78,15 @@ def run_units(run: StoredRun, reading: Reading) -> Iterator[Unit]:
         return
     clean = Clean()
     run.params = clean.named(run.params)
-    run.tags = clean.named(run.tags)
+    # What we wrote there ourselves (`provgraph.frameworks.mlflow`) is no fact of the source.
+    inside = run.tags.get(RUN_TAG)
+    run.tags = clean.named(
+        {name: value for name, value in run.tags.items() if not name.startswith(OUR_TAGS)}
+    )
     metrics = Metrics(run, report)
     record, places = _run(run, metrics, reading, clean)
+    if record.parent is None and inside is not None and _UUID.fullmatch(inside):
+        record = replace(record, parent=inside)
     report.mapped("run")
     report.mapped("parameter", len(run.params))
     yield Unit(
@@ -111,7 +124,7 @@ def deletion(
         record=Retraction(
             id="", target=target, reason=f"{what} deleted in MLflow", at=at, missing=tuple(missing)
         ),
-        content=canonical_json({"deleted": key, "time": at_ms}),
+        content=canonical_json({"deleted": key}),
     )
 
 

@@ -20,7 +20,8 @@ from provgraph.imported import Disagreement
 from provgraph.records import Series
 from provgraph.vocab import run_iri
 
-_64_BITS: Final = range(-(1 << 63), 1 << 63)
+_LOWEST: Final = -(1 << 63)
+_HIGHEST: Final = (1 << 63) - 1
 # Two accounts of one value can be written with different numbers of digits by a database.
 _TOLERANCE: Final = 1e-9
 
@@ -88,7 +89,9 @@ def disagreements(run: StoredRun, last: dict[str, float]) -> Iterator[Disagreeme
     about = run_iri(names.run_id(run.run_id))
     for name, value in last.items():
         stated = None if run.latest is None else run.latest.get(name)
-        if stated is not None and _is_value(stated) and not _same(stated[2], value):
+        if stated is None or stated[2] == value:
+            continue
+        if _is_value(stated) and not _same(stated[2], value):
             yield Disagreement(
                 about=about,
                 fact=name,
@@ -138,6 +141,8 @@ def disagreements(run: StoredRun, last: dict[str, float]) -> Iterator[Disagreeme
 
 
 def _same(one: float, other: float) -> bool:
+    if one == other:
+        return True
     if math.isnan(one) or math.isnan(other):
         # The table of logged models has no mark for a value that is not a number: it has 0.
         return (math.isnan(one) or one == 0) and (math.isnan(other) or other == 0)
@@ -149,9 +154,8 @@ def _is_value(row: Row) -> bool:
         type(row[2]) is float
         and type(row[0]) is int
         and type(row[1]) is int
-        and row[0] in _64_BITS
-        and row[1] in _64_BITS
-        and names.time_of(row[1]) is not None
+        and _LOWEST <= row[0] <= _HIGHEST
+        and names.FIRST_MS <= row[1] <= names.LAST_MS
     )
 
 

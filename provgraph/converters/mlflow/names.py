@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from provgraph import terms, vocab
@@ -28,6 +28,11 @@ ROLES: Final = {
 }
 MODEL_STATUSES: Final = {0: "UNSPECIFIED", 1: "PENDING", 2: "READY", 3: "FAILED"}
 
+# The years 1 to 9999.
+FIRST_MS: Final = -62_135_596_800_000
+LAST_MS: Final = 253_402_300_799_999
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WEAK: Final = re.compile(r"[0-9a-f]{8,36}")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _OWN: Final = "https://w3id.org/provgraph/"
@@ -106,12 +111,9 @@ def dataset_entity(
 
 def time_of(milliseconds: Any) -> datetime | None:
     """Return a time of MLflow, None where it is none."""
-    if type(milliseconds) is not int:
+    if type(milliseconds) is not int or not FIRST_MS <= milliseconds <= LAST_MS:
         return None
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _minted(kind: str, *parts: str) -> str:

@@ -14,7 +14,7 @@ from provgraph import terms, vocab
 from provgraph.converters.contract import Reading, Unit, canonical_json
 from provgraph.converters.mlflow import names
 from provgraph.converters.mlflow.clean import Clean
-from provgraph.converters.mlflow.mapping import deletion
+from provgraph.converters.mlflow.mapping import OUR_TAGS, deletion
 from provgraph.converters.mlflow.stored import (
     StoredExperiment,
     StoredModel,
@@ -82,7 +82,9 @@ def model_units(model: StoredModel, reading: Reading) -> Iterator[Unit]:
 def version_units(version: StoredVersion, reading: Reading) -> Iterator[Unit]:
     """Yield the entry of a version of a registered model, and its deletion."""
     clean = Clean()
-    version.tags = clean.named(version.tags)
+    version.tags = clean.named(
+        {name: value for name, value in version.tags.items() if not name.startswith(OUR_TAGS)}
+    )
     version.source = clean.text(version.source)
     name = _name(version.name, version.workspace)
     entity = _version_entity(version, name)

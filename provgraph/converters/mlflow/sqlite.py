@@ -22,6 +22,7 @@ from provgraph.errors import FormatError, StorageError
 MAGIC: Final = b"SQLite format 3\0"
 _WAIT_S: Final = 5.0
 _TRIES: Final = 6
+_FETCHED: Final = 2000  # rows at once
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
@@ -63,7 +64,25 @@ class SqliteDatabase:
     def rows(self, statement: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Run a statement; text that is not UTF-8 keeps its bytes as lone surrogates."""
         with self._errors():
-            yield from self._db.execute(statement, values)
+            cursor = self._db.execute(statement, values)
+            count = 0
+            while True:
+                try:
+                    some = cursor.fetchmany(_FETCHED)
+                except sqlite3.OperationalError as error:
+                    if self._db.text_factory is _text or "decode" not in str(error):
+                        raise
+                    # Reading text so costs a third more, so it is done only in a store that needs it.
+                    # Within a page the statement gives the same rows in the same order again.
+                    self._db.text_factory = _text
+                    cursor = self._db.execute(statement, values)
+                    if count:  # 0 would fetch all
+                        cursor.fetchmany(count)
+                    continue
+                if not some:
+                    return
+                count += len(some)
+                yield from some
 
     def _begin(self) -> None:
         for attempt in range(_TRIES):
@@ -100,11 +119,9 @@ class SqliteDatabase:
 
     def _connection(self, uri: str) -> sqlite3.Connection:
         with self._errors():
-            db = sqlite3.connect(
+            return sqlite3.connect(
                 uri, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
             )
-        db.text_factory = _text
-        return db
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""Hooks into frameworks that people train with: each is imported only by whoever uses it."""
