@@ -27,7 +27,7 @@ ROWS: Final = (
     Row(
         name="mlflow",
         module="provgraph.converters.mlflow",
-        reads="an MLflow 2 or 3 store: SQLite file",
+        reads="an MLflow 2 or 3 store: SQLite file, or the address of its server",
     ),
     Row(
         name="openlineage",
