@@ -287,8 +287,10 @@ def test_a_full_disk_leaves_the_backup_before_whole(
     assert after.problem is None
 
 
-@pytest.mark.parametrize("at", range(6))
-@pytest.mark.parametrize("what", ["sync", "replace"])
+@pytest.mark.parametrize(
+    ("what", "at"),
+    [("replace", 0), ("replace", 1), ("replace", 2), ("sync", 0), ("sync", 2), ("sync", 4)],
+)
 def test_a_kill_at_any_write_leaves_a_whole_backup(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, at: int
 ) -> None:
