@@ -14,7 +14,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 NEVER = {"fastapi", "mlflow", "numpy", "pandas", "polars", "pyarrow", "pydantic", "pyld", "rdflib"}
-ONLY_ASKING = {"pyoxigraph", "rich"}
+ONLY_ASKING = {"lark", "packaging", "pyoxigraph", "rich"}
 ONLY_SEALING = {"cryptography", "sqlite3"}
 # Each costs milliseconds, and none is needed before a run begins.
 SLOW_STANDARD = {

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 BASE = {
     "cffi",
     "cryptography",
+    "lark",
     "markdown-it-py",
     "mdurl",
     "packaging",

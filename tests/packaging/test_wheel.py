@@ -47,6 +47,8 @@ def test_metadata_says_what_the_project_says(wheel: Path) -> None:
     base = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert sorted(re.split("[<>]", line)[0] for line in base) == [
         "cryptography",
+        "lark",
+        "packaging",
         "pyoxigraph",
         "rich",
     ]
