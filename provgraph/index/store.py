@@ -242,7 +242,8 @@ class Index:
             # into one that is half as large again.
             end = b"" if mark is None else f"{_mark_quad(mark)} .\n".encode()
             stream = io.BufferedReader(_Stream(graphs, end=end, progress=progress), _STREAM_BYTES)
-            store.bulk_load(stream, format=ox.RdfFormat.N_QUADS)
+            # Canonical bytes, as in `_load`: checking each IRI again takes a seventh of the load.
+            store.bulk_load(stream, format=ox.RdfFormat.N_QUADS, lenient=True)
             store.optimize()  # a 20,000-node closure takes 9,113 ms without it, 166 with it
             store.flush()
             del store
