@@ -79,8 +79,9 @@ def say_contradictions(
     *,
     labels: Mapping[str, str],
     in_full: bool = False,
+    with_records: bool = False,
 ) -> None:
-    """Say which statements cannot both be right."""
+    """Say which statements cannot both be right, and which records make them."""
     shown = found if in_full else found[:_SHOWN]
     for each in shown:
         name = labels.get(each.thing) or short(each.thing)
@@ -88,6 +89,8 @@ def say_contradictions(
             f"[red]contradiction[/red] {each.rule}: {escape(name)}: {escape(each.meaning)}"
             f" ({escape(each.fact)}: {escape(each.first)} and {escape(each.second)})"
         )
+        for record in each.records if with_records else ():
+            out.print(f"  [dim]said by[/dim] {escape(short(record))}")
     if len(found) > len(shown):
         out.print(
             f"[red]and {counted(len(found) - len(shown), 'more contradiction')}[/red] (--evidence)"

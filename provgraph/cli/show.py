@@ -20,10 +20,11 @@ from provgraph.cli.output import (
     short,
 )
 from provgraph.cli.profile_table import profile_notes, profile_table
+from provgraph.cli.proofs import say_contradictions
 from provgraph.errors import NotFoundError
 from provgraph.index.store import Row
 from provgraph.profiles.profile import TableProfile
-from provgraph.query.answer_json import native
+from provgraph.query.answer_json import contradiction_json, native
 from provgraph.query.lineage import Node
 from provgraph.records import Run
 from provgraph.service.asking import Description
@@ -82,8 +83,9 @@ def add_show(commands: Any, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         "show",
         help=text,
-        description="Show what is known of anything: a model, dataset, run, record, person. A run"
-        " that is still going is shown from its journal.",
+        description="Show what is known of anything: a model, dataset, run, record, person; and"
+        " what contradicts itself there: the rule, both statements, and the records that make them."
+        " A run that is still going is shown from its journal.",
         epilog="Example: provgraph show churn:3",
     )
     parser.add_argument("thing", help="name, name:version, digest, path, run id or IRI")
@@ -123,6 +125,10 @@ def run_show(arguments: argparse.Namespace) -> int:
         _print(found)
         for iri, profile in profiles:
             _print_profile(iri, profile)
+        labels = {each: node.title for each, node in found.nodes.items() if node.title}
+        say_contradictions(
+            console(), found.contradictions, labels=labels, in_full=True, with_records=True
+        )
         say_erased(console(), found.erased)
         say_meant(console(), meant)
     return 0
@@ -309,6 +315,7 @@ def _json(found: Description) -> dict[str, Any]:
         "parts": {iri: facts(part) for iri, part in found.parts.items()},
         "incoming": [{"predicate": p, "subject": s} for p, s in found.incoming],
         "records": list(found.records),
+        "contradictions": [contradiction_json(each) for each in found.contradictions],
         "erased": erasures_json(found.erased),
         "labels": {each: node.title for each, node in found.nodes.items() if node.title},
     }

@@ -11,6 +11,7 @@ from typing import Any, Final
 from provgraph import vocab
 from provgraph.index.store import Row
 from provgraph.query.answers import Answer, Proofs
+from provgraph.query.contradictions import Contradiction
 from provgraph.query.evidence import Evidence
 from provgraph.query.seals import SealState
 from provgraph.terms import Term, format_time, literal_parts
@@ -89,6 +90,11 @@ def seal_json(state: SealState) -> dict[str, Any]:
     }
 
 
+def contradiction_json(found: Contradiction) -> dict[str, Any]:
+    """Return two statements that cannot both be right, with what their rule says."""
+    return {**asdict(found), "meaning": found.meaning}
+
+
 def _proofs(proofs: Proofs) -> dict[str, Any]:
     completeness = proofs.completeness
     return {
@@ -104,9 +110,7 @@ def _proofs(proofs: Proofs) -> dict[str, Any]:
             "absent": [asdict(each) for each in completeness.absent],
             "is_cut": completeness.is_cut,
         },
-        "contradictions": [
-            {**asdict(each), "meaning": each.meaning} for each in proofs.contradictions
-        ],
+        "contradictions": [contradiction_json(each) for each in proofs.contradictions],
         "contradictions_are_cut": proofs.is_scope_cut,
     }
 

@@ -38,6 +38,7 @@ from provgraph.query.advice import Rewriting, improved
 from provgraph.query.answers import Answer, Asked, answer, labels_of
 from provgraph.query.asking import blocks
 from provgraph.query.catalogue import CannedQuery
+from provgraph.query.contradictions import Contradiction, contradictions_of
 from provgraph.query.erasures import Erasure
 from provgraph.query.lineage import Lineage, Node
 from provgraph.query.lineage_graph import (
@@ -103,6 +104,8 @@ class Description:
     nodes: Mapping[str, Node]
     records: tuple[str, ...]
     ledger_size: int
+    contradictions: tuple[Contradiction, ...] = ()
+    """What cannot both be right of what is said of it, or of what is around it."""
     erased: tuple[Erasure, ...] = ()
 
 
@@ -507,6 +510,10 @@ class Reader:
         mentioned = {value[1:-1] for _, value in statements if value[0] == "<"}
         mentioned |= {v[1:-1] for part in parts.values() for _, v in part if v[0] == "<"}
         mentioned |= {subject for _, subject in incoming}
+        contradictions = contradictions_of(self.index.select, [iri])
+        for each in contradictions:
+            mentioned |= {name for name in (each.thing, each.other) if name and is_plain_iri(name)}
+            mentioned.update(each.records)
         return Description(
             iri=iri,
             statements=statements,
@@ -515,6 +522,7 @@ class Reader:
             nodes=lineage.describe(self.index.select, {*mentioned, iri}),
             records=tuple(self.records_about([iri])),
             ledger_size=self.ledger_size,
+            contradictions=contradictions,
             erased=self.erased([iri]).get(iri, ()),
         )
 

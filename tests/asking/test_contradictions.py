@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from story import ADA, at, content, uuid_of
 
 from provgraph import vocab
+from provgraph.cli.main import main
 from provgraph.digests import sha256_bytes
 from provgraph.imported import Disagreement, Origin
 from provgraph.query.contradictions import RULES
@@ -271,3 +273,33 @@ def test_an_answer_shows_the_contradictions_that_touch_it(tmp_path):
         "test",
     )
     assert found.records == (vocab.record_iri(uuid_of(500)),)
+
+
+def test_show_names_the_rule_the_statements_and_the_records(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PROVGRAPH_HOME", str(tmp_path))
+    receipts = [
+        write_record(load(), record, record_id=record.id) for record in CASES["two-counts"][0]
+    ]
+    assert main(["show", "d.csv"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "contradiction two-counts: d.csv: one content is said to have two different numbers of"
+        " rows, columns or bytes (rowCount: 10 and 11)" in said
+    )
+    for receipt in receipts:
+        assert f"  said by {receipt.record.removeprefix(vocab.ID)}\n" in said
+    assert main(["show", "d.csv", "--format", "json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["contradictions"]
+    assert (found["rule"], found["meaning"]) == ("two-counts", RULES["two-counts"])
+    assert (found["fact"], found["first"], found["second"]) == ("rowCount", "10", "11")
+    assert found["records"] == sorted(receipt.record for receipt in receipts)
+
+
+def test_show_says_of_no_contradiction_where_there_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PROVGRAPH_HOME", str(tmp_path))
+    for record in CASES["two-counts"][1]:
+        write_record(load(), record, record_id=record.id)
+    assert main(["show", "d.csv"]) == 0
+    assert "contradiction" not in capsys.readouterr().out
+    assert main(["show", "d.csv", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["contradictions"] == []
