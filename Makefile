@@ -53,7 +53,7 @@ venv: .venv/installed-test ## only make the environment for development
 
 clean: ## remove environments, caches and builds
 	rm -rf .venv .venv-bench build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf tests/independent/node/node_modules tests/independent/python/site-packages*
+	rm -rf tests/independent/node/node_modules tests/browser/node/node_modules tests/independent/python/site-packages*
 	find provgraph tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The interpreter stands among the prerequisites for the case that its symlink leads nowhere.
