@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hostile_names import HOSTILE
 from playwright.sync_api import Browser, sync_playwright
 
 from provgraph.access.store import AccessStore
@@ -24,10 +25,8 @@ NODE = Path(__file__).resolve().parent / "node"
 sys.path.insert(0, str(TESTS / "server"))
 
 from serving_process import RunningServer, serving  # noqa: E402
-from test_pages import HOSTILE  # noqa: E402
 
 RUNS = 3000
-SCORED = "sha256:" + "cd" * 32  # the model that all of them used
 _FURNISH = """
 import sys
 from datetime import UTC, datetime, timedelta

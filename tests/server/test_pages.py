@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
+from hostile_names import HOSTILE
 from serving_process import serving
 from small_history import MODEL
 
@@ -19,20 +20,6 @@ from provgraph.access.store import AccessStore
 
 HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 MODEL_PAGE = f"/about/content/sha256/{MODEL.removeprefix('sha256:')}.html"
-# After the OWASP filter evasion cheat sheet: markup, attributes, protocols, templates, writing direction.
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "'><svg onload=alert(1)>",
-    "</title></style></textarea><script>alert(1)</script>",
-    "javascript:alert(1)//",
-    "{{ 1234567 * 8 }}{% raw %}",
-    "<!--<script>-->",
-    "\u202egnp.exe",
-    "نموذج الاحتيال",
-    "🧪" * 40 + "👩🏽‍🔬",
-    "a" * 3000,
-)
 _RECORD = """
 import provgraph, sys
 names = sys.argv[1:]
