@@ -22,7 +22,7 @@ from provgraph import vocab
 from provgraph.convert.entities import Context
 from provgraph.convert.prov import convert
 from provgraph.digests import Digest
-from provgraph.records import Agent, Approval, Entity, Run
+from provgraph.records import Agent, Approval, Entity, Generation, Run
 from provgraph.seal.keys import generate_signer
 from provgraph.seal.proof import seal
 from provgraph.service.home import readable_ledger
@@ -190,24 +190,30 @@ def test_a_run_of_the_project_follows_its_versions_whoever_sends_it(clients):
 
 
 def test_lineage_that_crosses_into_a_private_project_shows_a_restricted_node(clients):
-    record_iri, run_iri = vocab.record_iri("x1"), vocab.run_iri("x1")
+    record_iri = vocab.record_iri("x1")
     made, source = (vocab.content_iri(Digest("sha256", each * 32)) for each in ("1a", "1b"))
-    said = [
-        f"<{record_iri}> {vocab.A} {vocab.C['RunRecord']}",
-        f"<{run_iri}> {vocab.A} {vocab.PROV_T['Activity']}",
-        f'<{run_iri}> {vocab.P["project"]} "churn"',
-        f"<{made}> {vocab.A} {vocab.C['Model']}",
-        f"<{made}> {vocab.PROV_T['wasGeneratedBy']} <{run_iri}>",
-        f"<{made}> {vocab.PROV_T['wasDerivedFrom']} <{source}>",
-    ]
-    graph_nq = "".join(sorted(f"{line} <{record_iri}> .\n" for line in said)).encode()
+    model = Entity(kind="model", digest=Digest("sha256", "1a" * 32), name="edge", version="1")
+    facts = Run(
+        id="x1",
+        name="train",
+        project="churn",
+        status="completed",
+        started_at=AT,
+        generated=(Generation(entity=model, role="model"),),
+    )
+    # What a producer may seal by itself: an edge to something that it does not describe.
+    edge_nq = f"<{made}> {vocab.PROV_T['wasDerivedFrom']} <{source}> <{record_iri}> ."
+    lines = sealed(facts, record_id="x1")["graph"].splitlines()
+    graph_nq = "".join(f"{line}\n" for line in sorted([*lines, edge_nq])).encode()
     proof = seal(graph_nq, signer=generate_signer(), created=AT)
     sent = {
         "graph": graph_nq.decode(),
         "proof": proof.proof_nq.decode(),
         "proofValue": proof.proof_value,
     }
-    sizes = [post(each, "stranger", sent).json["ledgerSize"] for each in clients]
+    answers = [post(each, "stranger", sent) for each in clients]
+    assert [each.status for each in answers] == [201, 201], answers[0].body
+    sizes = [each.json["ledgerSize"] for each in answers]
     # One server also has the private run that made the source.
     record = run("x2", WORD)
     entity = {"kind": "dataset", "digest": f"sha256:{'1b' * 32}", "name": f"{WORD}-source"}
