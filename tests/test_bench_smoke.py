@@ -18,11 +18,15 @@ SECTIONS = [
     "## Disk",
     "## Index and questions",
     "## Lineage",
+    "## Written-down questions",
     "## Export and verify",
     "## Checking a ledger",
     "## Where checking takes its time",
     "## Start and install",
     "## Serving",
+    "## Column profiles",
+    "## Gates",
+    "## Importing from MLflow",
 ]
 
 
