@@ -333,13 +333,13 @@ CREATE TABLE logged_model_tags (
 	CONSTRAINT fk_logged_model_tags_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE
 );
 INSERT INTO "logged_model_tags" VALUES('m-c1d456c2295547afa27ed6edd6a79c63',1,'mlflow.user','root');
-INSERT INTO "logged_model_tags" VALUES('m-c1d456c2295547afa27ed6edd6a79c63',1,'mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py');
+INSERT INTO "logged_model_tags" VALUES('m-c1d456c2295547afa27ed6edd6a79c63',1,'mlflow.source.name','/home/ada/churn/make_mlflow_store.py');
 INSERT INTO "logged_model_tags" VALUES('m-c1d456c2295547afa27ed6edd6a79c63',1,'mlflow.source.type','LOCAL');
 INSERT INTO "logged_model_tags" VALUES('m-c1d456c2295547afa27ed6edd6a79c63',1,'mlflow.source.git.commit','2c7804d19c80af78ff716fcfe338afaf5acbdae8');
 INSERT INTO "logged_model_tags" VALUES('m-c1d456c2295547afa27ed6edd6a79c63',1,'mlflow.source.git.branch','mlflow');
 INSERT INTO "logged_model_tags" VALUES('m-c1d456c2295547afa27ed6edd6a79c63',1,'mlflow.model.isExternal','true');
 INSERT INTO "logged_model_tags" VALUES('m-21987992d7ec468b863684dbf0e722d0',1,'mlflow.user','root');
-INSERT INTO "logged_model_tags" VALUES('m-21987992d7ec468b863684dbf0e722d0',1,'mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py');
+INSERT INTO "logged_model_tags" VALUES('m-21987992d7ec468b863684dbf0e722d0',1,'mlflow.source.name','/home/ada/churn/make_mlflow_store.py');
 INSERT INTO "logged_model_tags" VALUES('m-21987992d7ec468b863684dbf0e722d0',1,'mlflow.source.type','LOCAL');
 INSERT INTO "logged_model_tags" VALUES('m-21987992d7ec468b863684dbf0e722d0',1,'mlflow.source.git.commit','2c7804d19c80af78ff716fcfe338afaf5acbdae8');
 INSERT INTO "logged_model_tags" VALUES('m-21987992d7ec468b863684dbf0e722d0',1,'mlflow.source.git.branch','mlflow');
@@ -740,7 +740,7 @@ CREATE TABLE "tags" (
 	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid)
 );
 INSERT INTO "tags" VALUES('mlflow.user','root','fd5fa9bdf83a43ca9afeba59f411ad52');
-INSERT INTO "tags" VALUES('mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py','fd5fa9bdf83a43ca9afeba59f411ad52');
+INSERT INTO "tags" VALUES('mlflow.source.name','/home/ada/churn/make_mlflow_store.py','fd5fa9bdf83a43ca9afeba59f411ad52');
 INSERT INTO "tags" VALUES('mlflow.source.type','LOCAL','fd5fa9bdf83a43ca9afeba59f411ad52');
 INSERT INTO "tags" VALUES('mlflow.source.git.commit','2c7804d19c80af78ff716fcfe338afaf5acbdae8','fd5fa9bdf83a43ca9afeba59f411ad52');
 INSERT INTO "tags" VALUES('mlflow.source.git.branch','mlflow','fd5fa9bdf83a43ca9afeba59f411ad52');
@@ -754,14 +754,14 @@ INSERT INTO "tags" VALUES('mlflow.source.git.repoURL','https://github.com/exampl
 INSERT INTO "tags" VALUES('mlflow.note.content','first model with the new data','98623e1cdf8a43979328292b247c026c');
 INSERT INTO "tags" VALUES('mlflow.runName','train','98623e1cdf8a43979328292b247c026c');
 INSERT INTO "tags" VALUES('mlflow.user','root','8268b7ce440941bfa8e48b150bed6271');
-INSERT INTO "tags" VALUES('mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py','8268b7ce440941bfa8e48b150bed6271');
+INSERT INTO "tags" VALUES('mlflow.source.name','/home/ada/churn/make_mlflow_store.py','8268b7ce440941bfa8e48b150bed6271');
 INSERT INTO "tags" VALUES('mlflow.source.type','LOCAL','8268b7ce440941bfa8e48b150bed6271');
 INSERT INTO "tags" VALUES('mlflow.source.git.commit','2c7804d19c80af78ff716fcfe338afaf5acbdae8','8268b7ce440941bfa8e48b150bed6271');
 INSERT INTO "tags" VALUES('mlflow.source.git.branch','mlflow','8268b7ce440941bfa8e48b150bed6271');
 INSERT INTO "tags" VALUES('mlflow.parentRunId','98623e1cdf8a43979328292b247c026c','8268b7ce440941bfa8e48b150bed6271');
 INSERT INTO "tags" VALUES('mlflow.runName','fold 1','8268b7ce440941bfa8e48b150bed6271');
 INSERT INTO "tags" VALUES('mlflow.user','root','9b6acdbab1394f119cbd60a25a728d75');
-INSERT INTO "tags" VALUES('mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py','9b6acdbab1394f119cbd60a25a728d75');
+INSERT INTO "tags" VALUES('mlflow.source.name','/home/ada/churn/make_mlflow_store.py','9b6acdbab1394f119cbd60a25a728d75');
 INSERT INTO "tags" VALUES('mlflow.source.type','LOCAL','9b6acdbab1394f119cbd60a25a728d75');
 INSERT INTO "tags" VALUES('mlflow.source.git.commit','2c7804d19c80af78ff716fcfe338afaf5acbdae8','9b6acdbab1394f119cbd60a25a728d75');
 INSERT INTO "tags" VALUES('mlflow.source.git.branch','mlflow','9b6acdbab1394f119cbd60a25a728d75');
@@ -802,7 +802,7 @@ CREATE TABLE "trace_request_metadata" (
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.branch','','tr-13c70f6cb09d8e797edd2ab830d6caab');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.commit','','tr-13c70f6cb09d8e797edd2ab830d6caab');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.repoURL','','tr-13c70f6cb09d8e797edd2ab830d6caab');
-INSERT INTO "trace_request_metadata" VALUES('mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py','tr-13c70f6cb09d8e797edd2ab830d6caab');
+INSERT INTO "trace_request_metadata" VALUES('mlflow.source.name','/home/ada/churn/make_mlflow_store.py','tr-13c70f6cb09d8e797edd2ab830d6caab');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.type','LOCAL','tr-13c70f6cb09d8e797edd2ab830d6caab');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.trace.infoFinalized','true','tr-13c70f6cb09d8e797edd2ab830d6caab');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.trace.sizeBytes','1069','tr-13c70f6cb09d8e797edd2ab830d6caab');
@@ -814,7 +814,7 @@ INSERT INTO "trace_request_metadata" VALUES('mlflow.user','root','tr-13c70f6cb09
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.branch','','tr-7b76cdb40bffad7660f70a7bfa0168e2');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.commit','','tr-7b76cdb40bffad7660f70a7bfa0168e2');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.repoURL','','tr-7b76cdb40bffad7660f70a7bfa0168e2');
-INSERT INTO "trace_request_metadata" VALUES('mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py','tr-7b76cdb40bffad7660f70a7bfa0168e2');
+INSERT INTO "trace_request_metadata" VALUES('mlflow.source.name','/home/ada/churn/make_mlflow_store.py','tr-7b76cdb40bffad7660f70a7bfa0168e2');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.type','LOCAL','tr-7b76cdb40bffad7660f70a7bfa0168e2');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.trace.infoFinalized','true','tr-7b76cdb40bffad7660f70a7bfa0168e2');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.trace.sizeBytes','1067','tr-7b76cdb40bffad7660f70a7bfa0168e2');
@@ -826,7 +826,7 @@ INSERT INTO "trace_request_metadata" VALUES('mlflow.user','root','tr-7b76cdb40bf
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.branch','','tr-93916d74d52585f6969e2f151ba94d32');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.commit','','tr-93916d74d52585f6969e2f151ba94d32');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.repoURL','','tr-93916d74d52585f6969e2f151ba94d32');
-INSERT INTO "trace_request_metadata" VALUES('mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py','tr-93916d74d52585f6969e2f151ba94d32');
+INSERT INTO "trace_request_metadata" VALUES('mlflow.source.name','/home/ada/churn/make_mlflow_store.py','tr-93916d74d52585f6969e2f151ba94d32');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.type','LOCAL','tr-93916d74d52585f6969e2f151ba94d32');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.trace.infoFinalized','true','tr-93916d74d52585f6969e2f151ba94d32');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.trace.sizeBytes','1067','tr-93916d74d52585f6969e2f151ba94d32');
@@ -838,7 +838,7 @@ INSERT INTO "trace_request_metadata" VALUES('mlflow.user','root','tr-93916d74d52
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.branch','','tr-16136b22c0a38c61101f96353ded463b');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.commit','','tr-16136b22c0a38c61101f96353ded463b');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.git.repoURL','','tr-16136b22c0a38c61101f96353ded463b');
-INSERT INTO "trace_request_metadata" VALUES('mlflow.source.name','/work/wt/mlflow/tests/interop/make_mlflow_store.py','tr-16136b22c0a38c61101f96353ded463b');
+INSERT INTO "trace_request_metadata" VALUES('mlflow.source.name','/home/ada/churn/make_mlflow_store.py','tr-16136b22c0a38c61101f96353ded463b');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.source.type','LOCAL','tr-16136b22c0a38c61101f96353ded463b');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.trace.infoFinalized','true','tr-16136b22c0a38c61101f96353ded463b');
 INSERT INTO "trace_request_metadata" VALUES('mlflow.trace.sizeBytes','1067','tr-16136b22c0a38c61101f96353ded463b');
