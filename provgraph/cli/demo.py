@@ -36,7 +36,7 @@ def add_demo(commands: Any, text: str) -> argparse.ArgumentParser:
         description="Record a small real pipeline, ask where its model came from, export a bundle,"
         " verify it, tamper with a copy. Needs scikit-learn and pandas: pip install"
         " 'provgraph[demo]'.",
-        epilog="Examples: provgraph demo; provgraph demo --serve, then look at it in a browser",
+        epilog="Example: provgraph demo; and provgraph demo --serve, then look at it in a browser",
     )
     parser.add_argument(
         "--serve", action="store_true", help="afterwards serve it, with pages, until Ctrl-C"

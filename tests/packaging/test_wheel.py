@@ -52,7 +52,11 @@ def test_metadata_says_what_the_project_says(wheel: Path) -> None:
         "pyoxigraph",
         "rich",
     ]
-    assert commands == "[console_scripts]\nprovgraph = provgraph.cli.main:main\n"
+    assert commands == (
+        "[console_scripts]\nprovgraph = provgraph.cli.main:main\n"
+        "\n[mlflow.run_context_provider]\n"
+        "provgraph = provgraph.frameworks.mlflow_context:RunContext\n"
+    )
     assert licence == (CHECKOUT / "LICENSE").read_bytes()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -119,7 +120,8 @@ def pieces_of(home: Path, index: int) -> list[bytes]:
             ).fetchone()[0]
             for each in attached
         ]
-    assert len(blobs) == 2  # the series, and the syntax of the source
+    # The series, and the syntax of the source where that was quick enough to be read.
+    assert len(blobs) in {1, 2}
     texts = [SECRET.encode(), SECRET.replace(" ", "%20").encode()]
     return [
         *texts,
@@ -299,7 +301,7 @@ def test_a_dry_run_says_what_goes_and_what_stays_and_does_nothing(
     out = printed(capsys, "erase", run_called("screening"))
     assert f"goes   entry {SCREENING}, RunRecord screening" in out
     assert f"names: dataset {SECRET}, model churn:secret, run screening" in out
-    assert "2 attachments of its own" in out
+    assert re.search("[12] attachments of its own", out)
     assert "without any text; " in out
     assert "Nothing was erased yet" in out
     with writable_ledger(load()) as ledger:
