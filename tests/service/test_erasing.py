@@ -114,19 +114,18 @@ def pieces_of(home: Path, index: int) -> list[bytes]:
     with writable_ledger(load()) as ledger:
         row = ledger._db.execute("SELECT graph FROM record WHERE position = ?", (index,)).fetchone()
         attached = ledger.attachments(ledger.read(index).iri)
-        blobs = [
-            ledger._db.execute(
-                "SELECT data FROM attachment WHERE digest = ?", (bytes.fromhex(each.value),)
-            ).fetchone()[0]
-            for each in attached
+        # The syntax of the source is another attachment, which other runs may share.
+        (series,) = [
+            each for each in attached if ledger.attachment(each).startswith(b"provgraph-series")
         ]
-    # The series, and the syntax of the source where that was quick enough to be read.
-    assert len(blobs) in {1, 2}
+        (blob,) = ledger._db.execute(
+            "SELECT data FROM attachment WHERE digest = ?", (bytes.fromhex(series.value),)
+        ).fetchone()
     texts = [SECRET.encode(), SECRET.replace(" ", "%20").encode()]
     return [
         *texts,
         *(row[0][at : at + 24] for at in range(80, 1200, 200)),
-        *(blob[4:40] for blob in blobs),
+        blob[4:40],
     ]
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from provgraph import vocab
 from provgraph.access.store import AccessStore
 from provgraph.access.views import FULL, View
-from provgraph.convert.prov import environment_iri
+from provgraph.convert.entities import Context
+from provgraph.convert.prov import convert, environment_iri
 from provgraph.digests import Digest
 from provgraph.ledger.names import ShownNames
 from provgraph.records import (
@@ -236,12 +237,13 @@ def test_a_later_fact_on_what_nobody_had_described_stays_for_those_who_read_all(
 def test_a_shared_description_is_not_opened_by_a_run_that_only_names_it(home):
     take(run("r1", "secret", environment=ENVIRONMENT))
     record_iri, run_iri = vocab.record_iri("x1"), vocab.run_iri("x1")
-    said = [
-        f"<{record_iri}> {vocab.A} {vocab.C['RunRecord']}",
-        f"<{run_iri}> {vocab.A} {vocab.PROV_T['Activity']}",
-        f"<{run_iri}> {vocab.P['environment']} <{environment_iri(ENVIRONMENT)}>",
-    ]
-    graph_nq = "".join(sorted(f"{line} <{record_iri}> .\n" for line in said)).encode()
+    context = Context(namespace="acme", software_version="1", recorded_at=AT, previous={})
+    facts = Run(id="x1", name="train", status="completed", started_at=AT)
+    own = convert(facts, record_id="x1", context=context).canonical.decode().splitlines()
+    named = (
+        f"<{run_iri}> {vocab.P['environment']} <{environment_iri(ENVIRONMENT)}> <{record_iri}> ."
+    )
+    graph_nq = "".join(f"{line}\n" for line in sorted([*own, named])).encode()
     made = seal(graph_nq, signer=generate_signer(), created=AT)
     with Ingest(load()) as ingest:
         sent = IncomingSealed(
