@@ -39,7 +39,7 @@ def add_search(commands: Any, text: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--metric", metavar="BOUND", help="with this metric: auc, 'auc>=0.8', 'loss<0.2'"
     )
-    parser.add_argument("--as-of", type=int, metavar="SIZE", help="as the ledger was at this size")
+    parser.add_argument("--as-of", metavar="WHEN", help="as the ledger was: a size, or a time")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N (default 20)")
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
     parser.set_defaults(run=run_search)

@@ -1,6 +1,6 @@
 """Reading PROV documents: PROV-JSON, PROV-N, PROV-XML and PROV-JSONLD, through the `prov` package.
 
-This is the one door to that package. It runs where foreign files are read: in a process with bounded
+One of the two doors to that package; the other writes (`provgraph.convert.prov_package`). It runs where foreign files are read: in a process with bounded
 memory and time (`provgraph.constraints.worker`). A document type declaration is refused in XML, so
 that no entity grows and no local file is read.
 """
@@ -16,32 +16,17 @@ from datetime import datetime
 from typing import Any, Final
 
 from provgraph.constraints.statements import KINDS, OBJECTS, Document, Statement, Value, moment
+from provgraph.convert.provdm import ELEMENTS, RELATIONS
 from provgraph.errors import FormatError, UsageError
+from provgraph.vocab import PROV
 
 FORMATS: Final = {"json": "json", "provn": "provn", "xml": "xml", "jsonld": "jsonld"}
 """Our name of a format to that of the package."""
 
-_PROV: Final = "http://www.w3.org/ns/prov#"
 # The package's class of a relation -> our kind; its formal attributes stand in the same order.
 _RELATIONS: Final = {
-    "Usage": "used",
-    "Generation": "wasGeneratedBy",
-    "Invalidation": "wasInvalidatedBy",
-    "Start": "wasStartedBy",
-    "End": "wasEndedBy",
-    "Communication": "wasInformedBy",
-    "Derivation": "wasDerivedFrom",
-    "Attribution": "wasAttributedTo",
-    "Association": "wasAssociatedWith",
-    "Delegation": "actedOnBehalfOf",
-    "Influence": "wasInfluencedBy",
-    "Specialization": "specializationOf",
-    "Alternate": "alternateOf",
-    "Mention": "mentionOf",
-    "Membership": "hadMember",
-    "Entity": "entity",
-    "Activity": "activity",
-    "Agent": "agent",
+    **{name: each.plain for name, each in RELATIONS.items()},
+    **{name: name.lower() for name in ELEMENTS},
 }
 
 
@@ -179,8 +164,8 @@ def _plain_xml(data: bytes) -> bytes:
     except etree.XMLSyntaxError as error:
         raise FormatError(f"not XML: {error}") from None
     for child in root:
-        if child.tag == f"{{{_PROV}}}bundle" and len(child):
-            child.tag = f"{{{_PROV}}}bundleContent"
+        if child.tag == f"{{{PROV}}}bundle" and len(child):
+            child.tag = f"{{{PROV}}}bundleContent"
     return bytes(etree.tostring(root))
 
 

@@ -23,78 +23,43 @@ from provgraph.constraints.statements import (
     moment,
     unknown,
 )
+from provgraph.convert.provdm import (
+    CLASSES_OF,
+    DERIVATIONS,
+    INFLUENCERS,
+    INVERSES,
+    MOMENTS,
+    RELATIONS,
+)
+from provgraph.vocab import PROV
 
-PROV: Final = "http://www.w3.org/ns/prov#"
 _TYPE: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 
-_CLASSES: Final = {
-    "Entity": "entity",
-    "Bundle": "entity",
-    "Collection": "entity",
-    "EmptyCollection": "entity",
-    "Plan": "entity",
-    "Activity": "activity",
-    "Agent": "agent",
-    "Person": "agent",
-    "Organization": "agent",
-    "SoftwareAgent": "agent",
-}
+_DERIVATION: Final = RELATIONS["Derivation"]
+_CLASSES: Final = {name: class_.lower() for name, class_ in CLASSES_OF.items()}
 
 # Property -> (kind, whether subject and object change places).
 _PLAIN: Final = {
-    "used": ("used", False),
-    "wasGeneratedBy": ("wasGeneratedBy", False),
-    "generated": ("wasGeneratedBy", True),
-    "wasInvalidatedBy": ("wasInvalidatedBy", False),
-    "invalidated": ("wasInvalidatedBy", True),
-    "wasStartedBy": ("wasStartedBy", False),
-    "wasEndedBy": ("wasEndedBy", False),
-    "wasInformedBy": ("wasInformedBy", False),
-    "wasDerivedFrom": ("wasDerivedFrom", False),
-    "hadPrimarySource": ("wasDerivedFrom", False),
-    "wasQuotedFrom": ("wasDerivedFrom", False),
-    "wasRevisionOf": ("wasDerivedFrom", False),
-    "wasAttributedTo": ("wasAttributedTo", False),
-    "wasAssociatedWith": ("wasAssociatedWith", False),
-    "actedOnBehalfOf": ("actedOnBehalfOf", False),
-    "wasInfluencedBy": ("wasInfluencedBy", False),
-    "influenced": ("wasInfluencedBy", True),
-    "specializationOf": ("specializationOf", False),
-    "alternateOf": ("alternateOf", False),
-    "hadMember": ("hadMember", False),
+    **{each.plain: (each.plain, False) for each in RELATIONS.values()},
+    **dict.fromkeys(DERIVATIONS, (_DERIVATION.plain, False)),
+    **{name: (RELATIONS[kind].plain, True) for name, kind in INVERSES.items()},
 }
+# A mention has a third argument beside it, and is read on its own.
+del _PLAIN["mentionOf"]
 
 # Property that leads to a qualified relation -> (kind, the properties that hold its arguments after
 # the first).
 _QUALIFIED: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "qualifiedUsage": ("used", ("entity", "atTime")),
-    "qualifiedGeneration": ("wasGeneratedBy", ("activity", "atTime")),
-    "qualifiedInvalidation": ("wasInvalidatedBy", ("activity", "atTime")),
-    "qualifiedStart": ("wasStartedBy", ("entity", "hadActivity", "atTime")),
-    "qualifiedEnd": ("wasEndedBy", ("entity", "hadActivity", "atTime")),
-    "qualifiedCommunication": ("wasInformedBy", ("activity",)),
-    "qualifiedDerivation": (
-        "wasDerivedFrom",
-        ("entity", "hadActivity", "hadGeneration", "hadUsage"),
-    ),
-    "qualifiedPrimarySource": (
-        "wasDerivedFrom",
-        ("entity", "hadActivity", "hadGeneration", "hadUsage"),
-    ),
-    "qualifiedQuotation": (
-        "wasDerivedFrom",
-        ("entity", "hadActivity", "hadGeneration", "hadUsage"),
-    ),
-    "qualifiedRevision": (
-        "wasDerivedFrom",
-        ("entity", "hadActivity", "hadGeneration", "hadUsage"),
-    ),
-    "qualifiedAttribution": ("wasAttributedTo", ("agent",)),
-    "qualifiedAssociation": ("wasAssociatedWith", ("agent", "hadPlan")),
-    "qualifiedDelegation": ("actedOnBehalfOf", ("agent", "hadActivity")),
-    "qualifiedInfluence": ("wasInfluencedBy", ("influencer",)),
+    **{
+        f"qualified{each.qualified}": (each.plain, each.properties)
+        for each in RELATIONS.values()
+        if each.qualified is not None
+    },
+    **{
+        f"qualified{name}": (_DERIVATION.plain, _DERIVATION.properties)
+        for name in DERIVATIONS.values()
+    },
 }
-_INFLUENCERS: Final = ("influencer", "entity", "activity", "agent")
 
 _LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"(?:\^\^<([^>]*)>|@[A-Za-z0-9-]+)?\Z', re.DOTALL)
 
@@ -139,7 +104,7 @@ class _Graph:
                     of = self._of.get(node, {})
                     values: list[Value | None] = [self._term(subject)]
                     for each in holds:
-                        names = _INFLUENCERS if each == "influencer" else (each,)
+                        names = INFLUENCERS if each == "influencer" else (each,)
                         values.append(self._one(of, *names))
                     yield Statement(kind=kind, id=self._term(node), arguments=tuple(values))
 
@@ -156,13 +121,10 @@ class _Graph:
 
     def _placed_in_time(self) -> Iterator[Statement]:
         for subject, properties in self._of.items():
-            for name, kind in (
-                ("generatedAtTime", "wasGeneratedBy"),
-                ("invalidatedAtTime", "wasInvalidatedBy"),
-            ):
+            for name, relation in MOMENTS.items():
                 for time in properties.get(name, ()):
                     arguments = (self._term(subject), None, self._term(time))
-                    yield Statement(kind=kind, arguments=arguments)
+                    yield Statement(kind=RELATIONS[relation].plain, arguments=arguments)
 
     def _mentions(self) -> Iterator[Statement]:
         for subject, properties in self._of.items():

@@ -46,7 +46,7 @@ async def find(call: Call) -> Response:
         filters,
         limit=_whole(given.get("limit", "50"), "limit"),
         offset=_offset(given.get("offset", "0")),
-        as_of=None if "as-of" not in given else _whole(given["as-of"], "as-of"),
+        as_of=given.get("as-of") or None,
         view=call.view,
         recovers=False,
     )
@@ -149,7 +149,7 @@ ENDPOINTS: Final = (
             Parameter(name="since", help="from this day or time on"),
             Parameter(name="until", help="before this day or time"),
             Parameter(name="metric", help="a bound, such as auc>=0.8"),
-            Parameter(name="as-of", help="a ledger size", schema={"type": "integer", "minimum": 0}),
+            Parameter(name="as-of", help="a ledger size or a time", example="2026-03-01T12:00:00Z"),
             Parameter(
                 name="offset",
                 help="after so many",

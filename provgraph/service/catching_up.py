@@ -16,6 +16,7 @@ from provgraph.errors import IndexUnavailableError
 from provgraph.index.store import open_index
 from provgraph.service.asking import bring_up_to_date
 from provgraph.service.home import index_folder, readable_ledger
+from provgraph.service.searching import follow
 from provgraph.settings import Settings, load
 
 # A process costs about as much as so many records; fewer are not worth one.
@@ -45,7 +46,7 @@ def catch_up_elsewhere(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Bring this home's index up to date."""
+    """Bring this home's index up to date, and the text index beside it."""
     os.nice(_NICER)
     settings = load()
     with (
@@ -53,3 +54,4 @@ def main() -> None:
         open_index(index_folder(settings), wait_s=settings.index_wait_s) as index,
     ):
         bring_up_to_date(index, ledger)
+    follow(settings)

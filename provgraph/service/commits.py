@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+from provgraph.capture.git import Repository
+from provgraph.errors import CaptureError
 
 MAX_SUBJECTS: Final = 20
 _TIMEOUT_S: Final = 5.0
@@ -29,35 +33,29 @@ def commits_between(before: str, after: str) -> Commits:
     if not (_HASH.fullmatch(before) and _HASH.fullmatch(after)):
         return Commits(before=before, after=after, reason="these are no git commits")
     try:
+        repository = Repository(Path.cwd(), environ=os.environ, timeout_s=_TIMEOUT_S)
         for each in (before, after):
-            if _git("cat-file", "-e", f"{each}^{{commit}}") is None:
+            # Of a commit that is not there git says 128 and nothing.
+            if not repository.ask("cat-file", "-t", each, allowed=(0, 128)).strip():
                 return Commits(
                     before=before,
                     after=after,
                     reason=f"{each[:12]} is not in the repository of this folder; run this in its work"
                     " tree to see the commits between",
                 )
-        is_backwards = _git("merge-base", "--is-ancestor", after, before) is not None
+        common = repository.ask("merge-base", before, after, allowed=(0, 1)).strip()
+        is_backwards = common == repository.ask("rev-parse", after).strip()
         span = f"{after}..{before}" if is_backwards else f"{before}..{after}"
-        count = _git("rev-list", "--count", span) or "0"
-        lines = _git("log", "--no-show-signature", "--format=%h %s", f"-{MAX_SUBJECTS}", span) or ""
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Commits(before=before, after=after, reason=f"git could not be asked: {error}")
+        count = repository.ask("rev-list", "--count", span)
+        lines = repository.ask(
+            "log", "--no-show-signature", "--format=%h %s", f"-{MAX_SUBJECTS}", span
+        )
+    except CaptureError as error:
+        return Commits(before=before, after=after, reason=str(error))
     return Commits(
         before=before,
         after=after,
         count=int(count),
         subjects=tuple(lines.splitlines()),
-        is_backwards=is_backwards,
+        is_backwards=is_backwards and before != after,
     )
-
-
-def _git(*arguments: str) -> str | None:
-    done = subprocess.run(
-        ["git", *arguments],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
-    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None

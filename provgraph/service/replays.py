@@ -44,7 +44,7 @@ from provgraph.service.api import run as open_run
 from provgraph.service.drifting import Found
 
 RIGHT_WHEN_VERIFIED: Final = 0.97
-"""How often a verified factor was the cause in the benchmark (docs/benchmarks.md)."""
+"""What is said of a cause that a replay has verified. Assumed: replays were not measured on the benchmark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

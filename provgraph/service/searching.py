@@ -17,6 +17,7 @@ from provgraph.errors import ErasedError, UsageError
 from provgraph.index.texts import KINDS, Filters, Hit, TextFile, open_texts, texts_path
 from provgraph.ledger.reading import LedgerReader
 from provgraph.seal.entry import TOMBSTONE, parse_entry
+from provgraph.service.as_of import size_as_of
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.recovery import recover
 from provgraph.service.visibility import open_visibility
@@ -47,7 +48,7 @@ def search(
     *,
     limit: int = 50,
     offset: int = 0,
-    as_of: int | None = None,
+    as_of: str | int | None = None,
     view: View = FULL,
     recovers: bool = True,
     progress: Progress | None = None,
@@ -60,14 +61,14 @@ def search(
         filters: as for `TextFile.search`.
         limit: at most so many things.
         offset: after so many that are passed over.
-        as_of: only what the first so many entries say.
+        as_of: only what the ledger said at this size or time.
         view: what the reader may see.
         recovers: whether what killed processes left is sealed first; a server does that by itself.
         progress: told how far the index is brought up.
 
     Raises:
-        NotFoundError: nothing has been recorded here yet.
-        UsageError: a kind that does not exist, a limit out of bounds.
+        NotFoundError: nothing has been recorded here yet, or so much or by then.
+        UsageError: a kind that does not exist, a limit out of bounds, neither a size nor a time.
     """
     known = {each.lower() for each in KINDS} | {"person", "organization", "software"}
     for kind in filters.kinds - known:
@@ -78,18 +79,28 @@ def search(
         raise UsageError(f"limit: expected 1 to {MAX_HITS}, found {limit}")
     if recovers and settings.home.exists():
         recover(settings)
+    index = index_folder(settings)
+    with readable_ledger(settings) as ledger, open_texts(texts_path(index)) as file:
+        size = _follow(ledger, file, progress)
+        upto = size if as_of is None else size_as_of(ledger, as_of, times_beside=index)
+        hidden = _hidden(settings, ledger, view, size=size)
+        hits, is_cut = file.search(
+            text, filters, limit=limit, offset=offset, as_of=upto, hidden=hidden
+        )
+    return Found(hits=tuple(hits), is_cut=is_cut, ledger_size=upto)
+
+
+def follow(settings: Settings) -> None:
+    """Bring the text index up to the ledger, so that the next search does not have to.
+
+    Raises:
+        NotFoundError: nothing has been recorded here yet.
+    """
     with (
         readable_ledger(settings) as ledger,
         open_texts(texts_path(index_folder(settings))) as file,
     ):
-        size = _follow(ledger, file, progress)
-        hidden = _hidden(settings, ledger, view, size=size)
-        hits, is_cut = file.search(
-            text, filters, limit=limit, offset=offset, as_of=as_of, hidden=hidden
-        )
-    return Found(
-        hits=tuple(hits), is_cut=is_cut, ledger_size=size if as_of is None else min(size, as_of)
-    )
+        _follow(ledger, file, None)
 
 
 def counts_by_kind(settings: Settings, *, view: View = FULL) -> dict[str, int]:

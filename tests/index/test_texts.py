@@ -102,6 +102,9 @@ def test_what_is_said_later_is_not_found_as_of_before(home: Path) -> None:
     assert "train later" in titles("train")
     earlier = search(load(), "train", Filters(), as_of=before)
     assert {hit.title for hit in earlier.hits} == {"train churn", "train fraud"}
+    assert main(["search", "train", "--as-of", "2020-01-01"]) == 2
+    assert main(["search", "train", "--as-of", "9999"]) == 2
+    assert main(["search", "train", "--as-of", "soon"]) == 2
 
 
 def test_a_hidden_project_is_not_found_and_does_not_count(home: Path) -> None:
