@@ -15,7 +15,8 @@ from rich.markup import escape
 from provgraph.cli.output import short
 from provgraph.errors import NotFoundError
 from provgraph.query.erasures import Erasure
-from provgraph.service.asking import Meant, Progress, Reader, open_reader, problems
+from provgraph.service.asking import Meant, Reader, open_reader, problems
+from provgraph.service.indexing import Progress
 from provgraph.settings import Settings, load
 
 FORMATS = ("table", "json", "csv")

@@ -15,7 +15,7 @@ from provgraph.errors import UntrustedError
 from provgraph.ledger.erasing import is_unfinished
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import PRODUCER
-from provgraph.service import asking, recovery
+from provgraph.service import asking, indexing, recovery
 from provgraph.service.home import index_folder, readable_ledger
 from provgraph.service.trusting import trust_in_force
 from provgraph.settings import TABLE, load
@@ -156,7 +156,7 @@ def run_reindex(_: argparse.Namespace) -> int:
     settings = load()
     require_home(settings)
     with indexing_progress() as progress:
-        size = asking.reindex(settings, progress=progress)
+        size = indexing.reindex(settings, progress=progress)
     print(f"indexed {size} ledger entries into {index_folder(settings)}")
     return 0
 

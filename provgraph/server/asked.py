@@ -23,8 +23,9 @@ from provgraph.query.reporting import Entries
 from provgraph.server.endpoints import Call
 from provgraph.server.walking import select_on
 from provgraph.service.as_of import size_as_of
-from provgraph.service.asking import Meant, counting_tombstones
+from provgraph.service.asking import Meant
 from provgraph.service.home import index_folder, readable_ledger
+from provgraph.service.indexing import counting_tombstones
 from provgraph.service.things import content_digest, resolve
 from provgraph.service.visibility import open_visibility
 from provgraph.settings import Settings

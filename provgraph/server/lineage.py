@@ -30,8 +30,8 @@ from provgraph.server.headers import LEDGER_SIZE_HEADER
 from provgraph.server.pages import wants_page
 from provgraph.server.problems import HttpError
 from provgraph.server.walking import with_lineage
-from provgraph.service.asking import counting_tombstones
 from provgraph.service.home import readable_ledger
+from provgraph.service.indexing import counting_tombstones
 
 MAX_DEPTH: Final = 1000
 # More than this is an export, not something that a page or a person reads.

@@ -14,8 +14,8 @@ from typing import Final
 
 from provgraph.errors import IndexUnavailableError
 from provgraph.index.store import open_index
-from provgraph.service.asking import bring_up_to_date
 from provgraph.service.home import index_folder, readable_ledger
+from provgraph.service.indexing import bring_up_to_date
 from provgraph.service.searching import follow
 from provgraph.settings import Settings, load
 

@@ -37,7 +37,8 @@ from provgraph.query.lineage import plain
 from provgraph.query.reporting import Table
 from provgraph.query.seals import VERIFIED, seal_states
 from provgraph.records import Agent, Certificate
-from provgraph.service.asking import Progress, Reader
+from provgraph.service.asking import Reader
+from provgraph.service.indexing import Progress
 from provgraph.service.recording import write_record
 from provgraph.settings import Settings
 from provgraph.terms import Term

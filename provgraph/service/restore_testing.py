@@ -31,9 +31,10 @@ from provgraph.index.edges import lineage_folder
 from provgraph.pool import cores
 from provgraph.query.answers import Answer
 from provgraph.records import Agent
-from provgraph.service.asking import Reader, open_reader, reindex
+from provgraph.service.asking import Reader, open_reader
 from provgraph.service.home import index_folder, readable_ledger, utc_now
 from provgraph.service.index_check import check_index
+from provgraph.service.indexing import reindex
 from provgraph.service.lineage_check import check_lineage
 from provgraph.service.recording import write_record
 from provgraph.service.restoring import Choice, Progress, Restored, choose, restore_to

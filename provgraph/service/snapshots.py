@@ -34,9 +34,9 @@ from provgraph.errors import (
 from provgraph.index.edges import lineage_folder
 from provgraph.index.store import open_index
 from provgraph.service import lineage_index
-from provgraph.service.asking import bring_up_to_date, counting_tombstones, rebuild_index
 from provgraph.service.catching_up import WORTH_A_PROCESS, catch_up_elsewhere
 from provgraph.service.home import index_folder, readable_ledger
+from provgraph.service.indexing import bring_up_to_date, counting_tombstones, rebuild_index
 from provgraph.service.view_index import ViewIndex
 from provgraph.settings import Settings
 

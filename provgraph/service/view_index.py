@@ -20,8 +20,8 @@ from provgraph.ledger.rows import StoredRecord
 from provgraph.ledger.sqlite import Ledger
 from provgraph.seal.entry import TOMBSTONE
 from provgraph.service import lineage_index
-from provgraph.service.asking import counting_tombstones
 from provgraph.service.home import readable_ledger
+from provgraph.service.indexing import counting_tombstones
 from provgraph.service.visibility import open_visibility
 from provgraph.settings import Settings
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from provgraph.service.asking import open_reader, reindex
+from provgraph.service.asking import open_reader
+from provgraph.service.indexing import reindex
 from provgraph.settings import Settings
 from tests.bench import asking, with_provgraph
 from tests.bench.measure import Sample, Spread, cpu, measured, spread, wall

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provgraph.service.asking import reindex
+from provgraph.service.indexing import reindex
 from provgraph.settings import load
 from tests.bench.audited import MODELS, SHARED, model_name, record_teams
 from tests.bench.measure import digits, spread

@@ -33,9 +33,9 @@ from provgraph.seal.entry import parse_entry
 from provgraph.seal.keys import generate_signer, verify_ed25519
 from provgraph.seal.merkle import Frontier, leaf_hash, verify_inclusion
 from provgraph.seal.multikey import multibase_decode, parse_verification_method
-from provgraph.service.asking import reindex
 from provgraph.service.home import close_ledger, readable_ledger, utc_now
 from provgraph.service.index_check import check_index
+from provgraph.service.indexing import reindex
 from provgraph.settings import Settings, load
 from provgraph.terms import MAX_GRAPH_BYTES
 from tests.bench import with_provgraph

@@ -20,8 +20,9 @@ from provgraph.index import store
 from provgraph.index.store import BULK_GRAPHS, Watermark, open_index
 from provgraph.ledger.sqlite import Ledger
 from provgraph.records import Run
-from provgraph.service.asking import bring_up_to_date, open_reader, reindex
+from provgraph.service.asking import open_reader
 from provgraph.service.home import close_ledger, utc_now
+from provgraph.service.indexing import bring_up_to_date, reindex
 from provgraph.service.ingesting import IncomingFacts, Ingest
 from provgraph.settings import load
 

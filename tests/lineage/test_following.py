@@ -23,9 +23,10 @@ from provgraph.index.edges import open_edges
 from provgraph.query import lineage
 from provgraph.query.lineage_graph import Restriction
 from provgraph.service import lineage_index
-from provgraph.service.asking import open_reader, reindex
+from provgraph.service.asking import open_reader
 from provgraph.service.erasing import Order, carry_out, plan_erasure
 from provgraph.service.home import readable_ledger
+from provgraph.service.indexing import reindex
 from provgraph.settings import load
 
 FOLLOW = """

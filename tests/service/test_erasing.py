@@ -41,7 +41,7 @@ from provgraph.records import SourceCode
 from provgraph.seal.keys import generate_signer
 from provgraph.seal.proof import seal
 from provgraph.service import erasing, sweeping
-from provgraph.service.asking import open_reader, reindex
+from provgraph.service.asking import open_reader
 from provgraph.service.erasing import NAMES, NONE, OPAQUE, Order, carry_out, plan_erasure, resume
 from provgraph.service.home import (
     close_ledger,
@@ -50,6 +50,7 @@ from provgraph.service.home import (
     utc_now,
     writable_ledger,
 )
+from provgraph.service.indexing import reindex
 from provgraph.settings import Settings, load
 
 SECRET = "Zacharias Quendelmayr"

@@ -17,8 +17,9 @@ from small_history import record_history
 import provgraph
 from provgraph.cli.main import main
 from provgraph.index.store import open_index
-from provgraph.service.asking import open_reader, reindex
+from provgraph.service.asking import open_reader
 from provgraph.service.home import close_ledger, cosigned_checkpoint, readable_ledger
+from provgraph.service.indexing import reindex
 from provgraph.service.verification import Verification
 from provgraph.service.verifying import STEP_ELSEWHERE, Options, verify_live
 from provgraph.settings import load
