@@ -11,6 +11,7 @@ What it does not do: code that is generated, compiled (C extensions) or read wit
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -33,6 +34,13 @@ _INSTALLED: Final = ("/site-packages/", "/dist-packages/")
 
 # Path, size and time of change -> digest: a file is parsed once per process.
 _known: dict[tuple[str, int, int], str] = {}
+# A process that ends many runs a second asks the disk once a second whether its files have changed: what
+# it runs is what it loaded, and a change shows in the next look.
+_SETTLED_S: Final = 1.0
+# The last whole answer: for which files, when (monotonic), and what it was.
+_whole: tuple[tuple[str, ...], float, Code] | None = None
+# Which modules were looked through last, for which script and project, and the files found.
+_looked_through: tuple[tuple[str | None, str, tuple[int, ...]], tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,42 +64,70 @@ def probe_code(
 
     `began_at_s` is when the run began, on the wall clock: a file that is younger is not what ran.
     """
-    loaded = dict(sys.modules if modules is None else modules)
+    loaded = sys.modules if modules is None else modules
+    global _whole  # noqa: PLW0603 - one per process, as modules are
     script = _file_of(loaded.get("__main__"))
     if script is not None and _is_installed(
         script
     ):  # python -m pytest: the project is where it runs
         script = None
     root = _project(script)
-    paths = {} if script is None else {script: None}
-    for module in loaded.values():
-        path = _file_of(module)
-        if path is not None and _belongs(path, root):
-            paths[path] = None
-    end_s = monotonic() + MAX_S
+    now_s = monotonic()
+    paths = _own_files(tuple(loaded.values()), script, root)
+    if _whole is not None and _whole[0] is paths and now_s - _whole[1] < _SETTLED_S:
+        return _whole[2]
+    end_s = now_s + MAX_S
     files: dict[str, str] = {}
     left_out: list[str] = []
-    for number, path in enumerate(sorted(paths)):
-        name = os.path.relpath(path, root)
+    for number, path in enumerate(paths):
+        name = _name_in(root, path)
         if number >= MAX_FILES or monotonic() > end_s:
             reason = f"its {len(paths)} files are too many to be read when a run ends"
             return Code(content=None, left_out=(reason,))
         try:
             found = os.stat(path)
-            files[redact(name)] = _digest(path, found)
+            files[name] = _digest(path, found)
             if found.st_mtime > began_at_s:
-                left_out.append(f"{redact(name)} was changed after the run began")
+                left_out.append(f"{name} was changed after the run began")
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            left_out.append(f"{redact(name)}: {type(error).__name__}: {error}"[:200])
+            left_out.append(f"{name}: {type(error).__name__}: {error}"[:200])
     if not files:
         return None
+    code = Code(content=_written(tuple(files.items())), left_out=tuple(left_out))
+    if not left_out:
+        _whole = (paths, now_s, code)
+    return code
+
+
+def _own_files(modules: tuple[Any, ...], script: str | None, root: str) -> tuple[str, ...]:
+    """Return the project's files among loaded modules, in order.
+
+    Thousands may be loaded, and most runs of a process end with the same ones: those are looked
+    through once.
+    """
+    global _looked_through  # noqa: PLW0603 - one per process, as modules are
+    key = (script, root, tuple(map(id, modules)))
+    if _looked_through is None or _looked_through[0] != key:
+        found = {path for module in modules if (path := _file_of(module)) and _belongs(path, root)}
+        if script is not None:
+            found.add(script)
+        _looked_through = (key, tuple(sorted(found)))
+    return _looked_through[1]
+
+
+@functools.lru_cache(maxsize=4 * MAX_FILES)
+def _name_in(root: str, path: str) -> str:
+    return redact(os.path.relpath(path, root))
+
+
+@functools.lru_cache(maxsize=4)
+def _written(files: tuple[tuple[str, str], ...]) -> bytes:
     content = {
-        "files": files,
+        "files": dict(files),
         "format": "ast-v1",
         "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
     }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return Code(content=text.encode("ascii"), left_out=tuple(left_out))
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def ast_digest(source: bytes) -> str:

@@ -8,6 +8,7 @@ No I/O here.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Final
 
@@ -53,6 +54,9 @@ class Prepared:
         return len(self.entry) + len(self.sealed) + len(self.graph) + blobs
 
 
+_SMALL_BYTES: Final = 64 * 1024
+
+
 def prepare(item: Pending) -> Prepared:
     """Check an item and write its row's blobs.
 
@@ -85,10 +89,18 @@ def prepare(item: Pending) -> Prepared:
         graph=compression.encode(item.graph_nq),
         names=tuple(item.names),
         attachments=tuple(
-            PreparedAttachment(sha256=bytes.fromhex(digest.value), blob=compression.encode(data))
+            (_deflated_once if len(data) <= _SMALL_BYTES else _deflated)(digest.value, data)
             for digest, data in item.attachments.items()
         ),
     )
+
+
+def _deflated(sha256_hex: str, data: bytes) -> PreparedAttachment:
+    return PreparedAttachment(sha256=bytes.fromhex(sha256_hex), blob=compression.encode(data))
+
+
+# The runs of one process bring the same listing of its code, each time anew.
+_deflated_once = functools.lru_cache(maxsize=4)(_deflated)
 
 
 def iri_key(iri: str) -> int:

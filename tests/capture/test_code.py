@@ -161,3 +161,26 @@ def test_a_project_that_takes_too_long_has_no_digest_rather_than_half_of_one(tmp
 def test_a_prompt_has_no_code_in_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert probe_code(began_at_s=0.0, modules={"__main__": type(sys)("__main__")}) is None
+
+
+def test_modules_that_came_since_and_files_that_changed_since_are_seen(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    now = 0.0
+
+    def clock():
+        return now
+
+    script, helper = tmp_path / "train.py", tmp_path / "helper.py"
+    script.write_text("x = 1\n", "utf-8")
+    helper.write_text("y = 2\n", "utf-8")
+    first_modules = module_of(script)
+    first = probe_code(began_at_s=2e10, modules=first_modules, monotonic=clock)
+    more = {**first_modules, **module_of(helper, "helper")}
+    second = probe_code(began_at_s=2e10, modules=more, monotonic=clock)
+    assert (b"helper.py" in first.content, b"helper.py" in second.content) == (False, True)
+    helper.write_text("y = 3000\n", "utf-8")
+    # Within a second what was loaded counts; then the file is looked at again.
+    assert probe_code(began_at_s=2e10, modules=more, monotonic=clock) == second
+    now = 1.5
+    third = probe_code(began_at_s=2e10, modules=more, monotonic=clock)
+    assert third.content != second.content
